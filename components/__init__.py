@@ -1,0 +1,1 @@
+"""Containerized components, one folder each."""

@@ -1,0 +1,277 @@
+"""What a dataset declares: its tasks, its shards, and the Arrow schema that follows from them.
+
+A label is present, absent or unknown. Unknown is `null` in the task's column; an empty list of boxes
+means that somebody looked and found none.
+"""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pyarrow as pa
+import pydantic
+import yaml
+
+from goldseam.artifacts import digest_of
+from goldseam.errors import InvalidDataset, MissingInput, closest
+
+DATASET_FILE = "dataset.yaml"
+SPLITS = ("train", "validation", "test")
+FIXED_COLUMNS = ("image_id", "image", "width", "height", "group")
+
+# category ids are int64 and `image` is nullable because only then does 🤗 `datasets` take the
+# category names and the picture decoding from the metadata; on disk both cost nothing
+PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+BOX = pa.struct(
+    [
+        ("category", pa.int64()),
+        ("xmin", pa.float32()),
+        ("ymin", pa.float32()),
+        ("xmax", pa.float32()),
+        ("ymax", pa.float32()),
+        ("ignore", pa.bool_()),
+    ]
+)
+TAGS = pa.struct([("present", pa.list_(pa.int64())), ("absent", pa.list_(pa.int64()))])
+
+
+class Kind(StrEnum):
+    """What a task's labels look like."""
+
+    SEGMENTATION = "segmentation"
+    BOUNDARY = "boundary"
+    SALIENCY = "saliency"
+    REGRESSION = "regression"
+    NORMALS = "normals"
+    DETECTION = "detection"
+    TAGS = "tags"
+    CAPTION = "caption"
+
+    @property
+    def is_picture(self) -> bool:
+        """True when a label is an encoded picture of the image's size."""
+        return self not in (Kind.DETECTION, Kind.TAGS, Kind.CAPTION)
+
+    @property
+    def column(self) -> pa.DataType:
+        """The Arrow type of the task's column."""
+        if self.is_picture:
+            return PICTURE
+        return {Kind.DETECTION: pa.list_(BOX), Kind.TAGS: TAGS, Kind.CAPTION: pa.string()}[self]
+
+
+CATEGORICAL = (Kind.SEGMENTATION, Kind.DETECTION, Kind.TAGS)
+
+
+class Task(pydantic.BaseModel):
+    """One task as `dataset.yaml` declares it.
+
+    Attributes:
+        kind: what its labels look like.
+        categories: names by id, for segmentation, detection and tags.
+        ignore: the id of pixels that count for nothing (segmentation, boundary, saliency).
+        unit: of a regression task, such as `m` or `px`.
+        encoding: `png16` stores `round((value - offset) / scale)`, `tiff32` the value itself.
+        scale: units per code of `png16`.
+        offset: the value of code 0 of `png16`; code `invalid` is never a value.
+        invalid: the code (`png16`) or value (`tiff32`) of pixels without a value.
+        axes: camera axes of normals, such as `x right, y up, z towards the viewer`.
+        noisy_version_of: the clean task of which this one is a noisy copy.
+        exhaustive: for detection, whether every object of every category is boxed.
+        description: one line for people.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    categories: tuple[str, ...] = ()
+    ignore: int = 255
+    unit: str | None = None
+    encoding: Literal["png16", "tiff32"] = "png16"
+    scale: float = 1.0
+    offset: float = 0.0
+    invalid: float = 0.0
+    axes: str | None = None
+    noisy_version_of: str | None = None
+    exhaustive: bool = True
+    description: str = ""
+
+    @pydantic.model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind in CATEGORICAL and not self.categories:
+            raise ValueError(f"a {self.kind} task needs categories")
+        if len(set(self.categories)) != len(self.categories):
+            raise ValueError("two categories have the same name")
+        if self.kind is Kind.SEGMENTATION and self.ignore < len(self.categories):
+            raise ValueError(f"ignore {self.ignore} is also the id of a category")
+        if self.kind is Kind.REGRESSION and not self.unit:
+            raise ValueError("a regression task needs a unit")
+        if self.kind is Kind.NORMALS and not self.axes:
+            raise ValueError("a normals task needs its camera axes")
+        if self.scale <= 0:
+            raise ValueError("scale must be positive")
+        return self
+
+
+class Shard(pydantic.BaseModel):
+    """One Parquet file of the dataset."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    split: Literal["train", "validation", "test"]
+    rows: int
+    sha256: str
+
+
+class DatasetInfo(pydantic.BaseModel):
+    """The content of `dataset.yaml`.
+
+    Attributes:
+        name: of the dataset.
+        version: of the dataset, by its owner.
+        license: SPDX identifier or a sentence.
+        source: where images and labels come from.
+        tasks: by name, which is also the name of the column.
+        meta: the `meta_*` columns and their Arrow types (`string`, `double`, `int64`, `timestamp`).
+        shards: every Parquet file with its row count and SHA-256.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str = "1"
+    license: str = "unknown"
+    source: str = ""
+    description: str = ""
+    tasks: dict[str, Task]
+    meta: dict[str, Literal["string", "double", "int64", "timestamp"]] = {}
+    shards: tuple[Shard, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name, task in self.tasks.items():
+            if name in FIXED_COLUMNS or name.startswith("meta_") or name.endswith("_source"):
+                raise ValueError(f"'{name}' is the name of another column, not of a task")
+            clean = task.noisy_version_of
+            if clean is not None and clean not in self.tasks:
+                raise ValueError(
+                    f"task '{name}' is a noisy version of '{clean}', which is not a task; "
+                    f"closest: {closest(clean, self.tasks)}"
+                )
+        for name in self.meta:
+            if not name.startswith("meta_"):
+                raise ValueError(f"metadata column '{name}' must be named 'meta_{name}'")
+        return self
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have rows, in the order train, validation, test."""
+        return tuple(s for s in SPLITS if any(shard.split == s for shard in self.shards))
+
+    @property
+    def digest(self) -> str:
+        """Digest of the content: of the tasks and of every shard's bytes."""
+        return digest_of(self.model_dump(mode="json", exclude={"description"}))
+
+    def rows(self, split: str | None = None) -> int:
+        """Number of images, of one split or of all."""
+        return sum(shard.rows for shard in self.shards if split in (None, shard.split))
+
+    def task(self, name: str) -> Task:
+        """The task of that name.
+
+        Raises:
+            InvalidDataset: there is none; names the closest.
+        """
+        if name not in self.tasks:
+            raise InvalidDataset(
+                f"dataset '{self.name}' has no task '{name}'.",
+                remedy=f"Closest: {closest(name, self.tasks)}.",
+            )
+        return self.tasks[name]
+
+    def arrow_schema(self) -> pa.Schema:
+        """The schema of every shard, with the metadata by which 🤗 `datasets` decodes pictures."""
+        fields = [
+            pa.field("image_id", pa.string(), nullable=False),
+            pa.field("image", PICTURE),
+            pa.field("width", pa.int32(), nullable=False),
+            pa.field("height", pa.int32(), nullable=False),
+            pa.field("group", pa.string(), nullable=False),
+        ]
+        types = {
+            "string": pa.string(),
+            "double": pa.float64(),
+            "int64": pa.int64(),
+            "timestamp": pa.timestamp("us"),
+        }
+        fields += [pa.field(name, types[kind]) for name, kind in self.meta.items()]
+        for name, task in self.tasks.items():
+            fields.append(pa.field(name, task.kind.column))
+            fields.append(pa.field(f"{name}_source", pa.string()))
+        features = {field.name: self._feature(field) for field in fields}
+        metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+        return pa.schema(fields, metadata=metadata)
+
+    def _feature(self, field: pa.Field) -> Any:
+        """The 🤗 `datasets` description of a column."""
+
+        def value(dtype: str) -> dict[str, str]:
+            return {"dtype": dtype, "_type": "Value"}
+
+        task = self.tasks.get(field.name)
+        if field.name == "image" or (task is not None and task.kind.is_picture):
+            return {"_type": "Image"}
+        if task is not None and task.kind in (Kind.DETECTION, Kind.TAGS):
+            category = {"names": list(task.categories), "_type": "ClassLabel"}
+            if task.kind is Kind.TAGS:
+                ids = {"feature": category, "_type": "List"}
+                return {"present": ids, "absent": ids}
+            box = {name: value("float32") for name in ("xmin", "ymin", "xmax", "ymax")}
+            return {
+                "feature": {"category": category, **box, "ignore": value("bool")},
+                "_type": "List",
+            }
+        if pa.types.is_timestamp(field.type):
+            return value("timestamp[us]")
+        names = {pa.float64(): "float64", pa.int64(): "int64", pa.int32(): "int32"}
+        return value(names.get(field.type, "string"))
+
+    def write_yaml(self, folder: Path) -> None:
+        """Write `dataset.yaml`."""
+        body = self.model_dump(mode="json", exclude_defaults=True)
+        (folder / DATASET_FILE).write_text(
+            yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=100)
+        )
+
+    @classmethod
+    def read_yaml(cls, folder: Path) -> Self:
+        """Read `dataset.yaml`.
+
+        Raises:
+            MissingInput: the file is not there or cannot be read.
+            InvalidDataset: it breaks the format; names the key.
+        """
+        path = Path(folder) / DATASET_FILE
+        try:
+            body = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise MissingInput(
+                path,
+                f"cannot be read ({error.strerror})",
+                "Name a folder that 'goldseam dataset build' or 'goldseam dataset import' made, "
+                "and check its permissions.",
+            ) from error
+        except yaml.YAMLError as error:
+            raise InvalidDataset(f"{path} is no YAML: {error}", remedy="Mend the file.") from error
+        try:
+            return cls.model_validate(body)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise InvalidDataset(
+                f"{path}, key '{key}': {first['msg']} (found {first['input']!r}).",
+                remedy="Mend dataset.yaml; docs/dataset.md lists every key.",
+            ) from error

@@ -1,0 +1,110 @@
+"""One base error; each subclass says what happened and what to do about it.
+
+The command line prints `message` and `remedy` and exits with code 2; a traceback appears only with
+`--debug`. Library users catch `GoldseamError`.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+def closest(value: object, known: Iterable[object]) -> str:
+    """The known word nearest to `value`, for a remedy; all of them when none is near."""
+    words = [str(word) for word in known]
+    near = difflib.get_close_matches(str(value), words, n=1, cutoff=0.5)
+    return near[0] if near else ", ".join(words) or "none"
+
+
+class GoldseamError(Exception):
+    """Something that the user can mend.
+
+    Attributes:
+        message: what happened: file, row, value, what was expected.
+        remedy: what to do.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  remedy: {self.remedy}"
+
+
+class MissingInput(GoldseamError):
+    """A file or folder that a command needs is not there, or cannot be read."""
+
+    def __init__(self, path: Path | str, what: str, remedy: str | None = None) -> None:
+        super().__init__(
+            f"{path}: {what}.",
+            remedy=remedy or "Check the path and its permissions.",
+        )
+
+
+class InvalidDataset(GoldseamError):
+    """A dataset breaks the format; names the file, row and column where it does."""
+
+
+class InvalidRecipe(GoldseamError):
+    """A recipe has a wrong key or value; names the line and the nearest right key."""
+
+
+class InvalidConfig(GoldseamError):
+    """Options of a stage contradict each other or the dataset."""
+
+
+class DigestMismatch(GoldseamError):
+    """Content differs from what its reference promises."""
+
+    def __init__(self, path: Path | str, expected: str, found: str, remedy: str) -> None:
+        super().__init__(f"{path}: digest is {found}, expected {expected}.", remedy=remedy)
+
+
+class StorageFull(GoldseamError):
+    """The disk filled up while writing; what was begun has been removed."""
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(
+            f"{path}: no space left on the disk; nothing was written.",
+            remedy="Free space or choose another --out, then run the same command again.",
+        )
+
+
+class OutputExists(GoldseamError):
+    """The output is there already and was made from something else."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        super().__init__(
+            f"{path} exists: {why}.",
+            remedy="Choose another --out, or remove that folder.",
+        )
+
+
+class MissingExtra(GoldseamError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, module: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package '{module}'.",
+            remedy=f"pip install 'goldseam[{extra}]'",
+        )
+
+
+class StageFailed(GoldseamError):
+    """A stage of a pipeline failed; carries that stage's own message."""
+
+    def __init__(self, stage: str, message: str, remedy: str) -> None:
+        super().__init__(f"stage '{stage}': {message}", remedy=remedy)
+        self.stage = stage
+
+
+class GateClosed(GoldseamError):
+    """A gate refused what came before it."""
+
+    def __init__(self, gate: str, reasons: Sequence[str], remedy: str) -> None:
+        super().__init__(f"gate '{gate}' is closed: " + "; ".join(reasons), remedy=remedy)
+        self.reasons = tuple(reasons)

@@ -1,0 +1,131 @@
+"""Writing that leaves either nothing or a complete output.
+
+A folder is filled under a temporary name beside its place, flushed to disk, and renamed. A folder
+that is filled over a long time (training) keeps its temporary name across restarts.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from goldseam.errors import MissingInput, OutputExists, StorageFull
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(path) from error
+        if isinstance(error, PermissionError):
+            raise MissingInput(path, "no permission to write here") from error
+        raise
+
+
+def _flush(folder: Path) -> None:
+    """Ask the disk to keep every file below `folder`, and the names of those files."""
+    for path in [*folder.rglob("*"), folder]:
+        if path.is_symlink():
+            continue
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _move_into_place(folder: Path, out: Path, *, replace: bool) -> None:
+    _flush(folder)
+    if out.exists():
+        if not replace:
+            raise OutputExists(out, "it is not overwritten")
+        # rename cannot replace a folder that is not empty: step aside first, remove last
+        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old-", dir=out.parent))
+        out.rename(aside / out.name)
+        folder.rename(out)
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        folder.rename(out)
+
+
+@contextlib.contextmanager
+def atomic_folder(out: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A temporary folder that becomes `out` when the block ends without an error.
+
+    Raises:
+        OutputExists: `out` is there and `replace` is False.
+        StorageFull: the disk filled up; the temporary folder has been removed.
+    """
+    out = Path(out)
+    if out.exists() and not replace:
+        raise OutputExists(out, "it is not overwritten")
+    with _disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.new-", dir=out.parent))
+        folder.chmod(0o755)
+        try:
+            yield folder
+            _move_into_place(folder, out, replace=replace)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def resumable_folder(out: Path, key: str) -> Iterator[Path]:
+    """Like `atomic_folder`, but what an interrupted block leaves is found again by the next one.
+
+    Args:
+        out: the final place; the work stands in `out` + ".partial" until the block ends.
+        key: digest of everything the work depends on; work begun under another key is discarded.
+    """
+    partial = out.with_name(out.name + ".partial")
+    with _disk_errors(out):
+        stamp = partial / "key"
+        if partial.exists() and not (stamp.is_file() and stamp.read_text() == key):
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True, exist_ok=True)
+        write_text(stamp, key)
+        yield partial
+        stamp.unlink()
+        _move_into_place(partial, out, replace=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a text file whole or not at all."""
+    write_bytes(path, content.encode())
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder, by hard links where the file system allows; `target` is replaced whole."""
+
+    def link_or_copy(from_: str, to: str) -> str:
+        try:
+            os.link(from_, to)
+        except OSError:
+            shutil.copy2(from_, to)
+        return to
+
+    with atomic_folder(target, replace=True) as folder:
+        shutil.copytree(source, folder, copy_function=link_or_copy, dirs_exist_ok=True)
