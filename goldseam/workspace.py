@@ -8,6 +8,7 @@ a run went. On a cluster the workspace is a mounted volume; it is what lets a ki
 import contextlib
 import dataclasses
 import json
+import os
 import resource
 import sys
 import time
@@ -21,6 +22,7 @@ from goldseam.errors import GoldseamError
 from goldseam.storage.atomic import copy_folder, write_text
 
 R = TypeVar("R", bound=Result)
+RUN_VARIABLE = "GOLDSEAM_RUN"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,19 +124,31 @@ class RunningTask:
         return result
 
 
+def current_run() -> str:
+    """Identity of the run that this process belongs to: `$GOLDSEAM_RUN`, which the runner sets.
+
+    It comes by the environment, since as a parameter of the tasks it would be part of their cache
+    keys, and nothing would ever be found in the cache of Kubeflow Pipelines.
+    """
+    return os.environ.get(RUN_VARIABLE) or "unnamed"
+
+
 @contextlib.contextmanager
-def running_task(name: str, workspace: str | Path, run: str) -> Iterator[RunningTask]:
+def running_task(
+    name: str, workspace: str | Path, run: str | None = None
+) -> Iterator[RunningTask]:
     """Record how a task goes; its error reaches the user through the record.
 
     Args:
         name: of the task in the pipeline.
         workspace: folder of the workspace.
-        run: identity of the run.
+        run: identity of the run; None for that of the environment (`current_run`).
 
     Raises:
         SystemExit: with code 2 on a `GoldseamError`, whose message was printed and recorded.
     """
     place = Workspace(Path(workspace))
+    run = run or current_run()
     place.write_record(run, TaskRecord(task=name, status="running"))
     task = RunningTask(place, run, name)
     start = time.monotonic()

@@ -7,6 +7,7 @@ invalid; normals `float32 3HW`, NaN where invalid; detection `Boxes`; tags `int8
 
 import dataclasses
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,22 @@ from goldseam.dataset.schema import Kind, Task
 
 Array = npt.NDArray[Any]
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
+# Pillow opens far more than the format allows, some of it by starting other programs
+PICTURE_FORMATS = ("PNG", "JPEG", "TIFF")
+MEND_IMAGE = "Encode the picture again from its source."
+UNDECODABLE = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,7 +60,24 @@ class Boxes:
 
 
 class BadCell(ValueError):
-    """A cell that does not hold what its task declares; the reader adds file, row and column."""
+    """A cell that does not hold what its task declares; the reader adds file, row and column.
+
+    Attributes:
+        found: what stands there.
+        expected: what should.
+        remedy: what to do.
+    """
+
+    def __init__(
+        self,
+        found: str,
+        expected: str,
+        remedy: str = "Mend the label, or leave it out: unknown is null.",
+    ) -> None:
+        super().__init__(f"{found}, expected {expected}")
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
 
 
 def encode_png(array: Array) -> bytes:
@@ -54,36 +88,74 @@ def encode_png(array: Array) -> bytes:
 
 
 def decode_picture(content: bytes) -> Array:
-    """The pixels of an encoded picture.
+    """The pixels of an encoded picture as they are stored (a palette PNG gives its indices).
 
     Raises:
         BadCell: the bytes are truncated or no picture.
     """
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
             picture.load()
             return np.asarray(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise BadCell(f"the picture cannot be decoded ({error})") from error
+    except UNDECODABLE as error:
+        raise _undecodable(error) from error
+
+
+def decode_image(content: bytes) -> Array:
+    """An encoded image as `uint8 HW3`; gray is repeated, a palette looked up, alpha dropped.
+
+    Raises:
+        BadCell: the bytes are truncated, no picture, or of more than 8 bits a channel.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
+            picture.load()
+            if picture.mode.startswith(("I", "F")):
+                raise BadCell(f"an image of mode {picture.mode}", "8 bits a channel", MEND_IMAGE)
+            return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    except BadCell:
+        raise
+    except UNDECODABLE as error:
+        raise _undecodable(error) from error
 
 
 def picture_size(content: bytes) -> tuple[int, int]:
-    """(width, height) in px from the header alone."""
+    """(width, height) in px from the header alone.
+
+    Raises:
+        BadCell: the bytes are no picture.
+    """
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
             return picture.size
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise BadCell(f"the picture cannot be read ({error})") from error
+    except UNDECODABLE as error:
+        raise _undecodable(error) from error
+
+
+def _undecodable(error: BaseException) -> BadCell:
+    found = "no bytes" if isinstance(error, TypeError) else "bytes that cannot be decoded"
+    # the message of an unidentified picture only names a place in memory
+    why = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+    return BadCell(f"{found}{why}", "a whole PNG, JPEG or TIFF", MEND_IMAGE)
 
 
 def encode_image(image: Array | bytes) -> dict[str, Any]:
     """The `image` cell: encoded bytes pass as they are, an array `HW3` uint8 becomes PNG."""
-    content = image if isinstance(image, bytes) else encode_png(image)
-    return {"bytes": content, "path": None}
+    if not isinstance(image, bytes):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            found = f"an array of {image.dtype} and shape {image.shape}"
+            raise BadCell(found, "uint8 HW3", "Give 8-bit RGB, or the bytes of an encoded picture.")
+        image = encode_png(image)
+    return {"bytes": image, "path": None}
 
 
 def encode_label(task: Task, label: Any) -> Any:
-    """The cell of a label; None, the unknown label, stays None."""
+    """The cell of a label; None, the unknown label, stays None.
+
+    Raises:
+        BadCell: the label has no cell in this task's encoding. Whether it fits its image and
+            vocabulary is asked by `faults.label_faults`.
+    """
     if label is None:
         return None
     if task.kind is Kind.CAPTION:
@@ -95,29 +167,52 @@ def encode_label(task: Task, label: Any) -> Any:
             "absent": np.flatnonzero(state_C == ABSENT).tolist(),
         }
     if task.kind is Kind.DETECTION:
-        return [
-            {
-                "category": int(category),
-                "xmin": float(x0),
-                "ymin": float(y0),
-                "xmax": float(x1),
-                "ymax": float(y1),
-                "ignore": bool(ignore),
-            }
-            for category, (x0, y0, x1, y1), ignore in zip(
-                label.category_N, label.corners_N4, label.ignore_N, strict=True
-            )
-        ]
+        return _box_cells(label)
     if task.kind is Kind.REGRESSION:
-        return {"bytes": _encode_regression(task, np.asarray(label, np.float32)), "path": None}
-    if task.kind is Kind.NORMALS:
-        return {"bytes": _encode_normals(np.asarray(label, np.float32)), "path": None}
-    return {"bytes": encode_png(np.asarray(label)), "path": None}
+        content = _encode_regression(task, np.asarray(label, np.float32))
+    elif task.kind is Kind.NORMALS:
+        content = _encode_normals(np.asarray(label, np.float32))
+    else:
+        content = _encode_ids(task, np.asarray(label))
+    return {"bytes": content, "path": None}
+
+
+def _box_cells(boxes: Boxes) -> list[dict[str, Any]]:
+    return [
+        {
+            "category": int(category),
+            "xmin": float(x0),
+            "ymin": float(y0),
+            "xmax": float(x1),
+            "ymax": float(y1),
+            "ignore": bool(ignore),
+        }
+        for category, (x0, y0, x1, y1), ignore in zip(
+            boxes.category_N, boxes.corners_N4, boxes.ignore_N, strict=True
+        )
+    ]
+
+
+def _encode_ids(task: Task, ids_HW: Array) -> bytes:
+    if ids_HW.dtype.kind not in "bui":
+        raise BadCell(f"an array of {ids_HW.dtype}", "integer ids")
+    largest = max(task.ignore, len(task.categories) - 1)
+    dtype = np.uint16 if largest > 255 else np.uint8
+    # a larger or negative id would turn into another one
+    if ids_HW.size and (ids_HW.min() < 0 or ids_HW.max() > np.iinfo(dtype).max):
+        raise BadCell(f"ids {ids_HW.min()} to {ids_HW.max()}", f"ids of 0 to {np.iinfo(dtype).max}")
+    return encode_png(ids_HW.astype(dtype))
 
 
 def _encode_regression(task: Task, value_HW: Array) -> bytes:
-    known_HW = np.isfinite(value_HW)
+    if np.isinf(value_HW).any():
+        raise BadCell("an infinite value", "a number, or NaN where there is none")
+    known_HW = ~np.isnan(value_HW)
     if task.encoding == "tiff32":
+        if (value_HW[known_HW] == np.float32(task.invalid)).any():
+            raise BadCell(
+                f"the value {task.invalid} {task.unit}", "any but the task's invalid value"
+            )
         stream = io.BytesIO()
         stored = np.where(known_HW, value_HW, np.float32(task.invalid)).astype(np.float32)
         Image.fromarray(stored).save(stream, format="TIFF")
@@ -125,8 +220,11 @@ def _encode_regression(task: Task, value_HW: Array) -> bytes:
     code_HW = np.rint((np.where(known_HW, value_HW, task.offset) - task.offset) / task.scale)
     outside = known_HW & ((code_HW < 0) | (code_HW > 65535) | (code_HW == task.invalid))
     if outside.any():
-        value = float(value_HW[outside][0])
-        raise BadCell(f"value {value} {task.unit} has no code with scale {task.scale} and offset {task.offset}")
+        raise BadCell(
+            f"the value {float(value_HW[outside][0])} {task.unit}",
+            f"a value that has a code with scale {task.scale}, offset {task.offset} "
+            f"and invalid code {task.invalid:g}",
+        )
     return encode_png(np.where(known_HW, code_HW, task.invalid).astype(np.uint16))
 
 
@@ -135,7 +233,7 @@ def _encode_normals(normal_3HW: Array) -> bytes:
 
     known_HW = np.isfinite(normal_3HW).all(axis=0)
     code_3HW = np.rint(np.where(known_HW, normal_3HW, 0) * 32767 + 32768)
-    code_3HW = np.where(known_HW, code_3HW, 0).astype(np.uint16)
+    code_3HW = np.where(known_HW, code_3HW, 0).clip(0, 65535).astype(np.uint16)
     bgr_HW3 = np.ascontiguousarray(np.moveaxis(code_3HW, 0, 2)[:, :, ::-1])
     return bytes(cv2.imencode(".png", bgr_HW3)[1].tobytes())
 
@@ -144,42 +242,74 @@ def decode_label(task: Task, cell: Any) -> Any:
     """The array of a cell; None, the unknown label, stays None.
 
     Raises:
-        BadCell: the cell does not hold what the task declares.
+        BadCell: the cell does not hold what the task declares. Whether the label fits its image
+            and vocabulary is asked by `faults.label_faults`.
     """
     if cell is None:
         return None
     if task.kind is Kind.CAPTION:
         return cell
     if task.kind is Kind.TAGS:
-        state_C = np.full(len(task.categories), UNKNOWN, np.int8)
-        state_C[cell["present"]] = PRESENT
-        state_C[cell["absent"]] = ABSENT
-        return state_C
+        return _decode_tags(task, cell)
     if task.kind is Kind.DETECTION:
-        if not cell:
-            return Boxes.empty()
-        return Boxes(
-            np.array([box["category"] for box in cell], np.int32),
-            np.array([[box[k] for k in ("xmin", "ymin", "xmax", "ymax")] for box in cell], np.float32),
-            np.array([box["ignore"] for box in cell], bool),
-        )
+        return _decode_boxes(cell)
     if task.kind is Kind.NORMALS:
         return _decode_normals(cell["bytes"])
     array = decode_picture(cell["bytes"])
     if array.ndim != 2:
-        raise BadCell(f"the label has {array.shape[2]} channels, expected 1")
+        raise BadCell(f"a picture of {array.shape[2]} channels", "1 channel")
     if task.kind is Kind.REGRESSION:
         return _decode_regression(task, array)
+    if array.dtype.kind == "f":
+        raise BadCell(f"pixels of {array.dtype}", "integer ids")
     return array.astype(np.uint16 if array.dtype.itemsize > 1 else np.uint8, copy=False)
 
 
+def _decode_tags(task: Task, cell: dict[str, Any]) -> Array:
+    count = len(task.categories)
+    state_C = np.full(count, UNKNOWN, np.int8)
+    for part, state in (("present", PRESENT), ("absent", ABSENT)):
+        ids = cell[part]
+        if ids is None:
+            raise BadCell(f"null in '{part}'", "a list of category ids")
+        if outside := [i for i in ids if i is None or not 0 <= i < count]:
+            raise BadCell(f"category ids {outside} in '{part}'", f"ids of 0 to {count - 1}")
+        if both := [i for i in ids if state_C[i] == 1 - state]:
+            names = ", ".join(task.categories[i] for i in both)
+            raise BadCell(f"{names} both present and absent", "each category in one list at most")
+        state_C[ids] = state
+    return state_C
+
+
+def _decode_boxes(cell: list[dict[str, Any]]) -> Boxes:
+    if not cell:
+        return Boxes.empty()
+    if any(box is None or None in box.values() for box in cell):
+        raise BadCell("a null inside a box", "category, corners and ignore of every box")
+    corners = ("xmin", "ymin", "xmax", "ymax")
+    return Boxes(
+        np.array([box["category"] for box in cell], np.int32),
+        np.array([[box[corner] for corner in corners] for box in cell], np.float32),
+        np.array([box["ignore"] for box in cell], bool),
+    )
+
+
 def _decode_regression(task: Task, stored_HW: Array) -> Array:
+    if (stored_HW.dtype.kind == "f") != (task.encoding == "tiff32"):
+        raise BadCell(f"pixels of {stored_HW.dtype}", f"the encoding {task.encoding}")
     value_HW = stored_HW.astype(np.float32)
-    invalid_HW = stored_HW == task.invalid
     if task.encoding == "png16":
+        invalid_HW = stored_HW == task.invalid
         value_HW = value_HW * np.float32(task.scale) + np.float32(task.offset)
-    elif not np.isfinite(value_HW[~invalid_HW]).all():
-        raise BadCell("a value is NaN or infinite, and the task's invalid value is another")
+    else:
+        invalid_HW = value_HW == np.float32(task.invalid)
+        if np.isnan(task.invalid):
+            invalid_HW = np.isnan(value_HW)
+        if not np.isfinite(value_HW[~invalid_HW]).all():
+            raise BadCell(
+                "a value that is NaN or infinite",
+                f"numbers, and {task.invalid:g} where there is none",
+            )
     value_HW[invalid_HW] = np.nan
     return value_HW
 
@@ -187,11 +317,15 @@ def _decode_regression(task: Task, stored_HW: Array) -> Array:
 def _decode_normals(content: bytes) -> Array:
     import cv2
 
-    bgr_HW3 = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if bgr_HW3 is None:
-        raise BadCell("the picture cannot be decoded")
-    if bgr_HW3.ndim != 3 or bgr_HW3.dtype != np.uint16:
-        raise BadCell("normals need a 3-channel 16-bit PNG")
+    try:
+        # cv2 fills up a truncated picture and says nothing: ask for every chunk's checksum first
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+            picture.verify()
+        bgr_HW3 = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (*UNDECODABLE, cv2.error) as error:
+        raise _undecodable(error) from error
+    if bgr_HW3 is None or bgr_HW3.ndim != 3 or bgr_HW3.shape[2] != 3 or bgr_HW3.dtype != np.uint16:
+        raise BadCell("a picture of another layout", "a PNG of 3 channels and 16 bits")
     code_3HW = np.moveaxis(bgr_HW3[:, :, ::-1], 2, 0)
     normal_3HW = (code_3HW.astype(np.float32) - 32768) / 32767
     normal_3HW[:, (code_3HW == 0).all(axis=0)] = np.nan

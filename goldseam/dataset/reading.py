@@ -1,5 +1,6 @@
 """Opening a dataset: label tables without a picture decoded, and single samples with all of it."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from goldseam.artifacts import digest_file
-from goldseam.dataset.codecs import Array, BadCell, decode_label, decode_picture
+from goldseam.dataset.codecs import Array, BadCell, decode_image, decode_label
+from goldseam.dataset.faults import label_faults
 from goldseam.dataset.schema import DATASET_FILE, DatasetInfo, Shard
 from goldseam.errors import DigestMismatch, InvalidDataset, MissingInput
 
@@ -66,7 +68,10 @@ class Dataset:
             columns: names; a part of a struct is named with a dot, such as `tags.present`.
         """
         names = list(columns) if columns is not None else None
-        tables = [pq.read_table(self.path / s.file, columns=names) for s in self.shards(split)]
+        tables = []
+        for shard in self.shards(split):
+            with open_shard(self.path / shard.file) as parquet:
+                tables.append(parquet.read(columns=names))
         return pa.concat_tables(tables)
 
     def known(self, split: str) -> dict[str, Array]:
@@ -90,6 +95,10 @@ class Dataset:
             split: one split.
             tasks: which labels to decode; all by default.
             rows: positions in the split, ascending; all by default.
+
+        Raises:
+            InvalidDataset: a shard or a cell cannot be decoded, or a label does not fit its image
+                or vocabulary; names file, row and column.
         """
         tasks = list(self.info.tasks) if tasks is None else list(tasks)
         columns = ["image_id", "image", "group"]
@@ -97,24 +106,67 @@ class Dataset:
             self.info.task(task)
             columns += [task, f"{task}_source"]
         wanted = None if rows is None else np.asarray(rows, np.int64)
-        start = 0
+        if wanted is not None and (np.diff(wanted, prepend=0) < 0).any():
+            raise ValueError("rows must be ascending positions")
+        before = 0
         for shard in self.shards(split):
-            parquet = pq.ParquetFile(self.path / shard.file)
-            for number in range(parquet.num_row_groups):
-                count = parquet.metadata.row_group(number).num_rows
-                take = _within(wanted, start, count)
-                if take is None or len(take):
-                    table = parquet.read_row_group(number, columns=columns)
-                    table = table if take is None else table.take(take)
-                    for row in table.to_pylist():
-                        yield decode_row(self.info, row, tasks, where=f"{shard.file}, row {start}")
-                start += count
+            with open_shard(self.path / shard.file) as parquet:
+                first = 0
+                for number in range(parquet.num_row_groups):
+                    count = parquet.metadata.row_group(number).num_rows
+                    take = _within(wanted, before + first, count)
+                    if len(take):
+                        rows_ = parquet.read_row_group(number, columns=columns).take(take)
+                        for position, row in zip(take.tolist(), rows_.to_pylist(), strict=True):
+                            where = f"{shard.file}, row {first + position}"
+                            yield decode_row(self.info, row, tasks, where)
+                    first += count
+                before += first
 
 
-def _within(wanted: Array | None, start: int, count: int) -> Array | None:
+def _within(wanted: Array | None, start: int, count: int) -> Array:
     if wanted is None:
-        return None
+        return np.arange(count)
     return wanted[(wanted >= start) & (wanted < start + count)] - start
+
+
+@contextlib.contextmanager
+def open_shard(file: Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file; what goes wrong while it is read says which file it was.
+
+    Raises:
+        MissingInput: the file is not there or cannot be opened.
+        InvalidDataset: it is no Parquet, is damaged, or lacks a column.
+    """
+    try:
+        with pq.ParquetFile(file) as parquet:
+            yield parquet
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise MissingInput(file, f"the shard cannot be read ({error.strerror})") from error
+    except (OSError, pa.ArrowException) as error:
+        raise InvalidDataset(
+            f"{file}: the Parquet file is damaged ({error}).",
+            remedy="Fetch the dataset again ('dvc pull'), or build it anew.",
+        ) from error
+
+
+def schema_faults(expected: pa.Schema, found: pa.Schema) -> Iterator[tuple[str, str, str]]:
+    """(column, found, expected) wherever a shard's columns differ from what dataset.yaml declares."""
+    for name in expected.names:
+        if name not in found.names:
+            yield name, "no such column", str(expected.field(name).type)
+        elif found.field(name) != expected.field(name):
+            yield name, _typed(found.field(name)), _typed(expected.field(name))
+    for name in found.names:
+        if name not in expected.names:
+            yield name, "a column that is not declared", "the columns of dataset.yaml"
+    key = b"huggingface"
+    if (found.metadata or {}).get(key) != expected.metadata[key]:
+        yield "", "other names of categories or kinds of columns in the metadata", "those declared"
+
+
+def _typed(field: pa.Field) -> str:
+    return f"{field.type}{'' if field.nullable else ', never null'}"
 
 
 def decode_row(info: DatasetInfo, row: dict[str, Any], tasks: Sequence[str], where: str) -> Record:
@@ -125,19 +177,20 @@ def decode_row(info: DatasetInfo, row: dict[str, Any], tasks: Sequence[str], whe
     """
     column = "image"
     try:
-        image = decode_picture(row["image"]["bytes"])
-        if image.ndim == 2:
-            image = np.repeat(image[:, :, None], 3, axis=2)
+        image_HWC = decode_image((row["image"] or {}).get("bytes"))
         labels = {}
         for column in tasks:
-            labels[column] = decode_label(info.tasks[column], row[column])
-    except (BadCell, IndexError) as error:
+            task = info.tasks[column]
+            labels[column] = decode_label(task, row[column])
+            for fault in label_faults(task, labels[column], *image_HWC.shape[:2]):
+                raise fault
+    except BadCell as error:
         raise InvalidDataset(
             f"{where}, image '{row['image_id']}', column '{column}': {error}.",
-            remedy="Run 'goldseam dataset check' for a list of every such row.",
+            remedy=f"{error.remedy} 'goldseam dataset check' lists every such row.",
         ) from error
     sources = {task: row[f"{task}_source"] for task in tasks}
-    return Record(row["image_id"], row["group"], image, labels, sources)
+    return Record(row["image_id"], row["group"], image_HWC, labels, sources)
 
 
 def open_dataset(path: Path | str, *, verify: bool = True) -> Dataset:
@@ -145,7 +198,7 @@ def open_dataset(path: Path | str, *, verify: bool = True) -> Dataset:
 
     Args:
         path: a folder with `dataset.yaml`.
-        verify: whether each shard's SHA-256 and row count are compared with `dataset.yaml`.
+        verify: whether each shard's SHA-256, row count and columns are compared with `dataset.yaml`.
 
     Raises:
         MissingInput: the folder, its `dataset.yaml` or a shard is missing or cannot be read.
@@ -172,10 +225,20 @@ def open_dataset(path: Path | str, *, verify: bool = True) -> Dataset:
                     "The file was changed or cut off: fetch the dataset again ('dvc pull'), "
                     "or build it anew.",
                 )
-            rows = pq.ParquetFile(file).metadata.num_rows
-            if rows != shard.rows:
-                raise InvalidDataset(
-                    f"{file} has {rows} rows, {DATASET_FILE} lists {shard.rows}.",
-                    remedy="Build the dataset anew.",
-                )
+            _verify_columns(dataset.info, file, shard)
     return dataset
+
+
+def _verify_columns(info: DatasetInfo, file: Path, shard: Shard) -> None:
+    with open_shard(file) as parquet:
+        rows, schema = parquet.metadata.num_rows, parquet.schema_arrow
+    if rows != shard.rows:
+        raise InvalidDataset(
+            f"{file} has {rows} rows, {DATASET_FILE} lists {shard.rows}.",
+            remedy="Build the dataset anew.",
+        )
+    for column, found, expected in schema_faults(info.arrow_schema(), schema):
+        raise InvalidDataset(
+            f"{file}, column '{column}': {found}, expected {expected}.",
+            remedy="Declare in dataset.yaml what the shards hold, or build the dataset anew.",
+        )

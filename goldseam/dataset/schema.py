@@ -5,6 +5,9 @@ means that somebody looked and found none.
 """
 
 import json
+import math
+import re
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -82,7 +85,8 @@ class Task(pydantic.BaseModel):
         description: one line for people.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    # a TIFF may mark pixels without a value by NaN, which JSON cannot write as a number
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     kind: Kind
     categories: tuple[str, ...] = ()
@@ -109,8 +113,14 @@ class Task(pydantic.BaseModel):
             raise ValueError("a regression task needs a unit")
         if self.kind is Kind.NORMALS and not self.axes:
             raise ValueError("a normals task needs its camera axes")
-        if self.scale <= 0:
-            raise ValueError("scale must be positive")
+        if not 0 <= self.ignore <= 65535 or (
+            self.kind is not Kind.SEGMENTATION and self.ignore < 2
+        ):
+            raise ValueError(f"ignore {self.ignore} is no id of 2 to 65535 beside the label's own")
+        if not (0 < self.scale < math.inf and math.isfinite(self.offset)):
+            raise ValueError("scale must be positive, scale and offset finite")
+        if self.encoding == "png16" and self.invalid not in range(65536):
+            raise ValueError(f"invalid {self.invalid} is no code of 0 to 65535, as png16 stores")
         return self
 
 
@@ -121,8 +131,16 @@ class Shard(pydantic.BaseModel):
 
     file: str
     split: Literal["train", "validation", "test"]
-    rows: int
-    sha256: str
+    rows: int = pydantic.Field(ge=0)
+    sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
+
+    @pydantic.field_validator("file")
+    @classmethod
+    def _beside(cls, file: str) -> str:
+        # a shard elsewhere would be read from wherever a stranger's dataset.yaml points
+        if not re.fullmatch(r"[\w][\w.+-]*\.parquet", file):
+            raise ValueError("a shard is a .parquet file beside dataset.yaml")
+        return file
 
 
 class DatasetInfo(pydantic.BaseModel):
@@ -152,7 +170,12 @@ class DatasetInfo(pydantic.BaseModel):
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Self:
         for name, task in self.tasks.items():
-            if name in FIXED_COLUMNS or name.startswith("meta_") or name.endswith("_source"):
+            if (
+                not name
+                or name in FIXED_COLUMNS
+                or name.startswith("meta_")
+                or name.endswith("_source")
+            ):
                 raise ValueError(f"'{name}' is the name of another column, not of a task")
             clean = task.noisy_version_of
             if clean is not None and clean not in self.tasks:
@@ -160,6 +183,9 @@ class DatasetInfo(pydantic.BaseModel):
                     f"task '{name}' is a noisy version of '{clean}', which is not a task; "
                     f"closest: {closest(clean, self.tasks)}"
                 )
+        files = [shard.file for shard in self.shards]
+        if len(set(files)) < len(files):
+            raise ValueError("a shard is listed twice")
         for name in self.meta:
             if not name.startswith("meta_"):
                 raise ValueError(f"metadata column '{name}' must be named 'meta_{name}'")
@@ -173,7 +199,7 @@ class DatasetInfo(pydantic.BaseModel):
     @property
     def digest(self) -> str:
         """Digest of the content: of the tasks and of every shard's bytes."""
-        return digest_of(self.model_dump(mode="json", exclude={"description"}))
+        return digest_of(json.loads(self.model_dump_json(exclude={"description"})))
 
     def rows(self, split: str | None = None) -> int:
         """Number of images, of one split or of all."""
@@ -242,9 +268,8 @@ class DatasetInfo(pydantic.BaseModel):
     def write_yaml(self, folder: Path) -> None:
         """Write `dataset.yaml`."""
         body = self.model_dump(mode="json", exclude_defaults=True)
-        (folder / DATASET_FILE).write_text(
-            yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=100)
-        )
+        text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=100)
+        (folder / DATASET_FILE).write_text(text, encoding="utf-8")
 
     @classmethod
     def read_yaml(cls, folder: Path) -> Self:
@@ -256,7 +281,7 @@ class DatasetInfo(pydantic.BaseModel):
         """
         path = Path(folder) / DATASET_FILE
         try:
-            body = yaml.safe_load(path.read_text())
+            body = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise MissingInput(
                 path,
@@ -264,14 +289,25 @@ class DatasetInfo(pydantic.BaseModel):
                 "Name a folder that 'goldseam dataset build' or 'goldseam dataset import' made, "
                 "and check its permissions.",
             ) from error
-        except yaml.YAMLError as error:
-            raise InvalidDataset(f"{path} is no YAML: {error}", remedy="Mend the file.") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InvalidDataset(f"{path} is no YAML: {error}.", remedy="Mend the file.") from error
         try:
             return cls.model_validate(body)
         except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
+            key, found, expected = next(yaml_faults(error))
             raise InvalidDataset(
-                f"{path}, key '{key}': {first['msg']} (found {first['input']!r}).",
+                f"{path}, key '{key}': {expected} (found {found}).",
                 remedy="Mend dataset.yaml; docs/dataset.md lists every key.",
             ) from error
+
+
+def yaml_faults(error: pydantic.ValidationError) -> Iterator[tuple[str, str, str]]:
+    """(key, found, expected) of each thing that is wrong with a `dataset.yaml`."""
+    known = {*DatasetInfo.model_fields, *Task.model_fields, *Shard.model_fields}
+    for fault in error.errors():
+        expected = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            expected = f"no such key; closest: {closest(fault['loc'][-1], known)}"
+        found = repr(fault["input"])
+        key = ".".join(str(part) for part in fault["loc"])
+        yield key, found if len(found) < 80 else f"{found[:77]}...", expected

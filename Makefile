@@ -1,0 +1,70 @@
+# What a newcomer, a developer and CI do, one word each. `make` alone lists the words.
+# Every target makes .venv first when it has to; the second time that costs nothing.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.stamp
+DEMO   := runs/coast
+# processes that run tests side by side; each computes on one thread
+JOBS   ?= 2
+# `make lock LOCK_FLAGS="--upgrade --torch-backend cpu"` moves every pin to the newest version
+LOCK_FLAGS ?= --torch-backend cpu
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-slow lint format bench lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv and install everything at the versions of requirements.lock
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "goldseam needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1)."; \
+	    echo "  remedy: name another one, as in: make setup PYTHON=python3.12"; exit 2; } >&2
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@echo "Installing goldseam and its dependencies into $(VENV); the first time takes minutes."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
+	    --constraint requirements.lock --editable '.[demo,dev]'
+	@touch $@
+
+demo: $(STAMP) ## run the whole pipeline on real satellite images; leaves runs/coast/index.html
+	@$(BIN)/goldseam run coast --out $(DEMO)
+	@echo
+	@echo "The page:        $(DEMO)/index.html"
+	@echo "The experiments: $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/mlflow.db"
+
+test: $(STAMP) ## run the tests, all but the slow ones, and report coverage
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow" \
+	    --cov --cov-report=term:skip-covered
+
+test-slow: $(STAMP) ## run the tests that train for minutes
+	@$(BIN)/pytest -m slow
+
+lint: $(STAMP) ## check style, types, the arrows between packages, generated pages
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@if test -f components/readme.py; then $(BIN)/python -m components.readme --check; fi
+
+format: $(STAMP) ## put the code into the house's form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(STAMP) ## run every benchmark in its quick form
+	@set -e; for script in $$(grep -l __main__ benchmarks/*.py); do \
+	    echo "$$script"; $(BIN)/python "$$script" --quick; done
+
+lock: ## resolve requirements.lock again (needs uv); moves only the pins that have to
+	@uv pip compile pyproject.toml --all-extras --python-version 3.11 --quiet --no-annotate \
+	    --custom-compile-command "make lock" $(LOCK_FLAGS) --output-file requirements.lock
+	@sed -i.old 's/+cpu$$//' requirements.lock && rm requirements.lock.old
+
+clean: ## remove caches and built files; keeps .venv and runs
+	@rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -f .coverage .coverage.*
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

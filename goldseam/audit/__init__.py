@@ -1,0 +1,1 @@
+"""What the labels are worth: `validate` checks their form, `audit` measures what they say."""

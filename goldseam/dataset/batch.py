@@ -1,0 +1,195 @@
+"""A batch for training: images, targets and which of them are known.
+
+Shapes: B samples, C channels or categories, H and W pixels, N boxes of one image. What stands in a
+target where `known` is False is the task's ignore value, NaN or -1: never a category.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from goldseam.dataset.codecs import UNKNOWN, Array, Boxes
+from goldseam.dataset.reading import Record
+from goldseam.dataset.schema import Kind, Task
+from goldseam.errors import InvalidDataset
+
+CATEGORY_PICTURES = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BoxTarget:
+    """The boxes of one image as tensors; see `codecs.Boxes`.
+
+    Attributes:
+        category_N: int64 ids.
+        corners_N4: float32 (xmin, ymin, xmax, ymax) in px.
+        ignore_N: bool; True for boxes that count for nothing.
+    """
+
+    category_N: Tensor
+    corners_N4: Tensor
+    ignore_N: Tensor
+
+    def __len__(self) -> int:
+        return len(self.category_N)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batch:
+    """Some samples of one image size.
+
+    Attributes:
+        image_ids: of the samples.
+        groups: unit of leakage of each sample.
+        images_BCHW: float32 in [0, 1]; normalization is the model's preprocessing.
+        targets: task → tensor. Segmentation, boundary, saliency: int64 BHW, the task's ignore where
+            unknown. Regression: float32 BHW, NaN where invalid or unknown. Normals: float32 B3HW,
+            NaN likewise. Tags: int8 BC with 1 present, 0 absent, -1 unknown.
+        boxes: detection task → one `BoxTarget` a sample, None where unknown (no boxes is known).
+        captions: caption task → one text a sample, None where unknown.
+        known: every task → bool B, True where the sample carries a label of it.
+    """
+
+    image_ids: list[str]
+    groups: list[str]
+    images_BCHW: Tensor
+    targets: dict[str, Tensor]
+    boxes: dict[str, list[BoxTarget | None]]
+    captions: dict[str, list[str | None]]
+    known: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        def boxes(target: BoxTarget | None) -> BoxTarget | None:
+            if target is None:
+                return None
+            return BoxTarget(
+                change(target.category_N), change(target.corners_N4), change(target.ignore_N)
+            )
+
+        return dataclasses.replace(
+            self,
+            images_BCHW=change(self.images_BCHW),
+            targets={task: change(target) for task, target in self.targets.items()},
+            boxes={task: [boxes(one) for one in several] for task, several in self.boxes.items()},
+            known={task: change(known_B) for task, known_B in self.known.items()},
+        )
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
+        """The batch with every tensor on `device`."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory, from which a GPU copies without waiting."""
+        return self._map(Tensor.pin_memory)
+
+
+def collate(records: Sequence[Record], tasks: dict[str, Task]) -> Batch:
+    """Stack decoded samples.
+
+    Args:
+        records: at least one, all of one image size.
+        tasks: by name, those whose labels the records carry.
+
+    Raises:
+        InvalidDataset: image sizes differ, or a label does not have its image's size.
+    """
+    images_BCHW = np.stack(_checked_images(records))
+    size_HW = images_BCHW.shape[2:]
+    targets: dict[str, Tensor] = {}
+    boxes: dict[str, list[BoxTarget | None]] = {}
+    captions: dict[str, list[str | None]] = {}
+    known: dict[str, Tensor] = {}
+    for name, task in tasks.items():
+        labels = [record.labels[name] for record in records]
+        known[name] = torch.tensor([label is not None for label in labels], dtype=torch.bool)
+        if task.kind is Kind.CAPTION:
+            captions[name] = labels
+        elif task.kind is Kind.DETECTION:
+            boxes[name] = [None if label is None else _box_target(label) for label in labels]
+        else:
+            stacked = _unknown_target(task, len(records), size_HW)
+            for position, label in enumerate(labels):
+                if label is not None:
+                    _check_shape(label, stacked.shape[1:], name, records[position])
+                    stacked[position] = label
+            targets[name] = torch.from_numpy(stacked)
+    return Batch(
+        image_ids=[record.image_id for record in records],
+        groups=[record.group for record in records],
+        images_BCHW=torch.from_numpy(images_BCHW),
+        targets=targets,
+        boxes=boxes,
+        captions=captions,
+        known=known,
+    )
+
+
+def _unknown_target(task: Task, count: int, size_HW: tuple[int, ...]) -> Array:
+    """A target in which nobody has looked at anything."""
+    if task.kind is Kind.TAGS:
+        return np.full((count, len(task.categories)), UNKNOWN, np.int8)
+    if task.kind is Kind.NORMALS:
+        return np.full((count, 3, *size_HW), np.nan, np.float32)
+    if task.kind is Kind.REGRESSION:
+        return np.full((count, *size_HW), np.nan, np.float32)
+    return np.full((count, *size_HW), task.ignore, np.int64)
+
+
+def _box_target(boxes: Boxes) -> BoxTarget:
+    return BoxTarget(
+        torch.from_numpy(boxes.category_N.astype(np.int64)),
+        torch.from_numpy(boxes.corners_N4.astype(np.float32)),
+        torch.from_numpy(boxes.ignore_N.astype(bool)),
+    )
+
+
+def unit_image(record: Record) -> Array:
+    """The image as float32 HWC in [0, 1].
+
+    Raises:
+        InvalidDataset: the pixels are neither 8 nor 16 bit.
+    """
+    image_HWC = record.image_HWC
+    if image_HWC.dtype == np.float32:  # only augmentation makes these, in [0, 1]
+        return image_HWC
+    if image_HWC.dtype not in (np.uint8, np.uint16):
+        raise InvalidDataset(
+            f"image '{record.image_id}': pixels of type {image_HWC.dtype}, expected 8 or 16 bit.",
+            remedy="Save the image as 8-bit or 16-bit PNG, JPEG or TIFF.",
+        )
+    largest = np.float32(np.iinfo(image_HWC.dtype).max)
+    return np.asarray(image_HWC, np.float32) / largest
+
+
+def _checked_images(records: Sequence[Record]) -> list[Array]:
+    images = [np.moveaxis(unit_image(record), 2, 0) for record in records]
+    for record, image_CHW in zip(records, images, strict=True):
+        if image_CHW.shape != images[0].shape:
+            raise InvalidDataset(
+                f"a batch mixes images of {_size(images[0])} ('{records[0].image_id}') and "
+                f"{_size(image_CHW)} ('{record.image_id}').",
+                remedy="Bring all images of the dataset to one size and number of channels, "
+                "or use a batch size of 1.",
+            )
+    return images
+
+
+def _size(image_CHW: Array) -> str:
+    channels, height, width = image_CHW.shape
+    return f"{width} x {height} px with {channels} channels"
+
+
+def _check_shape(label: Any, expected: tuple[int, ...], task: str, record: Record) -> None:
+    if label.shape != expected:
+        raise InvalidDataset(
+            f"image '{record.image_id}', task '{task}': the label has shape {label.shape}, "
+            f"its image asks for {expected}.",
+            remedy="A label has the size of its image; resize one of them.",
+        )

@@ -1,0 +1,256 @@
+"""Batches for training and evaluation, the same in any number of worker processes.
+
+The batch at a step is a pure function of the table, the order and the step; so resuming is asking
+for a later step, and workers have no state to keep.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch.utils.data import DataLoader
+
+from goldseam.dataset.augmentation import Augmentation
+from goldseam.dataset.batch import Batch, BoxTarget, collate
+from goldseam.dataset.codecs import Array
+from goldseam.dataset.memory import DECODED_LIMIT, TrainingTable
+from goldseam.dataset.order import BatchOrder
+from goldseam.dataset.reading import Dataset
+from goldseam.errors import GoldseamError
+
+__all__ = [
+    "Augmentation",
+    "Batch",
+    "BatchOrder",
+    "BoxTarget",
+    "TrainingTable",
+    "batches",
+    "draw_batches",
+    "evaluation_batches",
+]
+
+WORKER_START: Literal["forkserver", "spawn"] = (
+    "forkserver"  # fork is unsafe beside CUDA and threads
+)
+
+
+def batches(
+    dataset: Dataset,
+    split: str,
+    tasks: Sequence[str],
+    *,
+    batch_size: int,
+    seed: int = 0,
+    start_step: int = 0,
+    steps: int | None = None,
+    balance: bool = False,
+    rank: int = 0,
+    world_size: int = 1,
+    augmentation: Augmentation | None = None,
+    rows: Sequence[int] | Array | None = None,
+    workers: int = 0,
+    cache: Path | None = None,
+    decoded_limit: int = DECODED_LIMIT,
+    pin_memory: bool = False,
+) -> Iterator[Batch]:
+    """The training batches of steps `start_step` … `start_step + steps - 1`.
+
+    Args:
+        dataset: an open dataset.
+        split: one of its splits.
+        tasks: whose labels the batches carry.
+        batch_size: samples in a batch of one process.
+        seed: of order and augmentation.
+        start_step: the first step; a resumed run gives the step it stopped at.
+        steps: how many; without end by default.
+        balance: whether each task has an equal share of each batch, however rare its labels.
+        rank: of this process.
+        world_size: number of processes that train together.
+        augmentation: random changes of each sample.
+        rows: positions in the split; by default those where at least one of `tasks` is known.
+        workers: processes that decode; 0 decodes in this one.
+        cache: folder for a memory-mapped copy of the columns; see `TrainingTable`.
+        decoded_limit: bytes of decoded samples that may be kept in memory, over all workers.
+        pin_memory: whether tensors are put into page-locked memory.
+
+    Raises:
+        InvalidDataset: the dataset lacks split or task, no row is labeled, a cell cannot be decoded
+            or image sizes differ.
+        InvalidConfig: an option is out of range, or the augmentation does not fit the tasks.
+    """
+    table = TrainingTable(
+        dataset,
+        split,
+        tasks,
+        rows=rows,
+        cache=cache,
+        decoded_limit=decoded_limit // max(workers, 1),
+    )
+    order = table.order(batch_size, seed=seed, rank=rank, world_size=world_size, balance=balance)
+    return draw_batches(
+        table,
+        order,
+        start_step=start_step,
+        steps=steps,
+        augmentation=augmentation,
+        workers=workers,
+        pin_memory=pin_memory,
+    )
+
+
+def draw_batches(
+    table: TrainingTable,
+    order: BatchOrder,
+    *,
+    start_step: int = 0,
+    steps: int | None = None,
+    augmentation: Augmentation | None = None,
+    workers: int = 0,
+    pin_memory: bool = False,
+) -> Iterator[Batch]:
+    """Like `batches`, from a table that is open and an order."""
+    if augmentation is not None:
+        augmentation.require_tasks(table.tasks)
+    source = _Steps(table, order, augmentation)
+    numbers = (
+        itertools.count(start_step) if steps is None else range(start_step, start_step + steps)
+    )
+    return _load(source, numbers, workers, pin_memory=pin_memory)
+
+
+def evaluation_batches(
+    dataset: Dataset,
+    split: str,
+    tasks: Sequence[str],
+    batch_size: int,
+    *,
+    rows: Sequence[int] | None = None,
+    workers: int = 0,
+    cache: Path | None = None,
+    pin_memory: bool = False,
+) -> Iterator[Batch]:
+    """Every row of a split once, in order, unchanged; the last batch may be smaller.
+
+    Args:
+        dataset: an open dataset.
+        split: one of its splits.
+        tasks: whose labels the batches carry; none for images alone.
+        batch_size: samples in a batch.
+        rows: positions in the split, ascending; all by default, labeled or not.
+        workers: processes that decode; 0 decodes in this one, reading one row group at a time.
+        cache: folder for a memory-mapped copy of the columns, used by workers.
+        pin_memory: whether tensors are put into page-locked memory.
+
+    Raises:
+        InvalidDataset: the dataset lacks split or task, a cell cannot be decoded or image sizes
+            differ.
+    """
+    kinds = {name: dataset.info.task(name) for name in tasks}
+    dataset.shards(split)
+    if workers == 0:
+        records = dataset.records(split, list(kinds), rows)
+        made = (
+            collate(block, kinds)
+            for block in iter(lambda: list(itertools.islice(records, batch_size)), [])
+        )
+        return (batch.pin_memory() for batch in made) if pin_memory else made
+    every = range(dataset.info.rows(split)) if rows is None else rows
+    table = TrainingTable(dataset, split, list(kinds), rows=every, cache=cache, decoded_limit=0)
+    source = _Stretches(table, batch_size)
+    return _load(source, range(len(source)), workers, pin_memory=pin_memory)
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """An error on its way from a worker; exceptions with keyword arguments do not survive it."""
+
+    kind: type[GoldseamError]
+    message: str
+    remedy: str
+
+    @classmethod
+    def of(cls, error: GoldseamError) -> "Failure":
+        """What is needed to raise the error again."""
+        return cls(type(error), error.message, error.remedy)
+
+    def error(self) -> GoldseamError:
+        """The error as it was raised in the worker."""
+        again = self.kind.__new__(self.kind)
+        GoldseamError.__init__(again, self.message, remedy=self.remedy)
+        return again
+
+
+class _Steps:
+    """Training batches by step."""
+
+    def __init__(
+        self, table: TrainingTable, order: BatchOrder, augmentation: Augmentation | None
+    ) -> None:
+        self.table = table
+        self.order = order
+        self.augmentation = augmentation
+
+    def __getitem__(self, step: int) -> Batch | Failure:
+        try:
+            records = []
+            for draw in self.order.draws(step):
+                record = self.table[draw.row]
+                if self.augmentation is not None:
+                    record = self.augmentation(record, self.table.tasks, self.order.seed, draw.slot)
+                records.append(record)
+            return collate(records, self.table.tasks)
+        except GoldseamError as error:
+            return Failure.of(error)
+
+
+class _Stretches:
+    """Evaluation batches by number."""
+
+    def __init__(self, table: TrainingTable, batch_size: int) -> None:
+        self.table = table
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.table) / self.batch_size)
+
+    def __getitem__(self, number: int) -> Batch | Failure:
+        first = number * self.batch_size
+        last = min(first + self.batch_size, len(self.table))
+        try:
+            return collate([self.table[row] for row in range(first, last)], self.table.tasks)
+        except GoldseamError as error:
+            return Failure.of(error)
+
+
+def unchanged(batch: Any) -> Any:
+    """What a loader does with a batch that is complete; a lambda cannot be sent to a worker."""
+    return batch
+
+
+def _load(source: Any, numbers: Any, workers: int, *, pin_memory: bool) -> Iterator[Batch]:
+    if workers == 0:
+        made: Any = (source[number] for number in numbers)
+    else:
+        made = DataLoader(
+            source,
+            sampler=numbers,
+            batch_size=None,
+            collate_fn=unchanged,
+            num_workers=workers,
+            multiprocessing_context=WORKER_START,
+            # the loader draws a seed for its workers: not from the generator that training uses
+            generator=torch.Generator(),
+        )
+    return raised(made, pin_memory=pin_memory)
+
+
+def raised(made: Any, *, pin_memory: bool) -> Iterator[Batch]:
+    """The batches of a loader; what went wrong in a worker is raised here."""
+    for batch in made:
+        if isinstance(batch, Failure):
+            raise batch.error()
+        yield batch.pin_memory() if pin_memory else batch

@@ -1,0 +1,220 @@
+"""Ranking, calibration and decisions of tag probabilities, over known entries only.
+
+Legend: B batch, N known entries of one category, K distinct scores, C categories, G groups,
+R weightings, E calibration bins.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from goldseam.metrics.sums import (
+    BLOCK,
+    Array,
+    Floats,
+    GroupSums,
+    InvalidMetricInput,
+    check_batch,
+    mean_defined,
+    ratio,
+)
+
+BINS = 15
+
+
+class TagsMetric(GroupSums):
+    """`map`, `auc`, `ece`, `brier`, `cf1`, `of1`, and `ap.`, `auc.`, `ece.`, `brier.<category>`.
+
+    - `ap` is the sum of (recall step) x precision over distinct scores, without interpolation;
+      `map` and `auc` are means over the categories that have a known positive and a known negative.
+      The others have no `ap` or `auc` (None): their ranking says nothing.
+    - `ece` is the expected calibration error in 15 bins of equal width, pooled over all known
+      entries, and by category.
+    - `brier` is the mean squared difference of probability and label, likewise.
+    - `cf1` is the harmonic mean of mean precision and mean recall over categories with a known
+      positive, `of1` the F1 of pooled counts, both at probability 0.5. A category of which nothing
+      is predicted has precision 0.
+
+    In a bootstrap draw the means go over the categories that the draw has.
+
+    Args:
+        categories: names by id.
+    """
+
+    primary = "map"
+    lower_is_better = frozenset({"ece", "brier"})
+
+    def __init__(self, categories: Sequence[str]) -> None:
+        super().__init__()
+        self.categories = tuple(categories)
+        self._score_BC: list[Floats] = []
+        self._target_BC: list[npt.NDArray[np.int8]] = []
+        self._group_B: list[str] = []
+
+    def update(
+        self,
+        prediction: npt.ArrayLike,
+        target: npt.ArrayLike,
+        known_B: Array,
+        groups: Sequence[str],
+    ) -> None:
+        """Add a batch.
+
+        Args:
+            prediction: `B C` probabilities.
+            target: `B C`, 1 present, 0 absent, -1 unknown.
+            known_B: True where the sample has tags at all; others are never read.
+            groups: group of each sample.
+
+        Raises:
+            InvalidMetricInput: the shapes do not fit, or a value is no probability or tag.
+        """
+        predicted_BC, target_BC, known = check_batch(prediction, target, known_B, groups, "B C")
+        if predicted_BC.shape[1] != len(self.categories):
+            raise InvalidMetricInput(
+                f"prediction has {predicted_BC.shape[1]} categories, "
+                f"expected {len(self.categories)}.",
+                remedy="Hand over one column a category, in the order of the task's categories.",
+            )
+        score_BC = predicted_BC[known].astype(np.float64)
+        state_BC = target_BC[known]
+        _check_values(score_BC, state_BC)
+        # what stands at an unknown entry is not kept, so it cannot be scored later
+        score_BC = np.where(state_BC == -1, 0.0, score_BC)
+        self._score_BC.append(score_BC)
+        self._target_BC.append(state_BC.astype(np.int8))
+        names = [groups[index] for index in known]
+        self._group_B.extend(names)
+        for row, name in enumerate(names):
+            self._add(name, _entry_sums(score_BC[row], state_BC[row]))
+
+    def merge(self, other: Self) -> Self:
+        """A new metric of both parts' samples; both parts stay as they are."""
+        both: Self = super().merge(other)
+        both._score_BC += other._score_BC
+        both._target_BC += other._target_BC
+        both._group_B += other._group_B
+        return both
+
+    def compute_many(self, weights_RG: Floats) -> dict[str, Floats]:
+        """The scores of many weightings at once; see `GroupSums.compute_many`."""
+        scores = super().compute_many(weights_RG)
+        count = len(self.categories)
+        score_BC = np.concatenate([np.zeros((0, count)), *self._score_BC])
+        target_BC = np.concatenate([np.zeros((0, count), np.int8), *self._target_BC])
+        position = {group: g for g, group in enumerate(self.groups)}
+        group_B = np.asarray([position[group] for group in self._group_B], np.intp)
+        ap_CR, auc_CR = np.full((2, count, len(weights_RG)), np.nan)
+        for c in range(count):
+            known_B = target_BC[:, c] != -1
+            ap_CR[c], auc_CR[c] = _ranking(
+                score_BC[known_B, c], target_BC[known_B, c], group_B[known_B], weights_RG
+            )
+        scores |= {"map": mean_defined(ap_CR, 0), "auc": mean_defined(auc_CR, 0)}
+        for c, name in enumerate(self.categories):
+            scores |= {f"ap.{name}": ap_CR[c], f"auc.{name}": auc_CR[c]}
+        return scores
+
+    def _settings(self) -> tuple[Any, ...]:
+        return (self.categories,)
+
+    def _shape(self) -> tuple[int, ...]:
+        return len(self.categories), 3 * BINS + 4
+
+    def _scores(self, sums_R: Floats) -> dict[str, Floats]:
+        sums_RC3E = sums_R[..., : 3 * BINS].reshape(*sums_R.shape[:2], 3, BINS)
+        error_RC, hit_RC, false_RC, missed_RC = np.moveaxis(sums_R[..., 3 * BINS :], -1, 0)
+        count_RC = sums_RC3E[:, :, 0].sum(-1)
+        ece_RC, brier_RC = _calibration(sums_RC3E), ratio(error_RC, count_RC)
+        scores = {
+            "ece": _calibration(sums_RC3E.sum(1)),
+            "brier": ratio(error_RC.sum(1), count_RC.sum(1)),
+            "cf1": _cf1(hit_RC, false_RC, missed_RC),
+            "of1": _f1(hit_RC.sum(1), false_RC.sum(1), missed_RC.sum(1)),
+        }
+        for c, name in enumerate(self.categories):
+            scores |= {f"ece.{name}": ece_RC[:, c], f"brier.{name}": brier_RC[:, c]}
+        return scores
+
+
+def _check_values(score_BC: Floats, state_BC: Array) -> None:
+    known_BC = state_BC != -1
+    valid_BC = (score_BC >= 0) & (score_BC <= 1) & np.isin(state_BC, (0, 1))
+    if not valid_BC[known_BC].all():
+        wrong_BC = known_BC & ~valid_BC
+        raise InvalidMetricInput(
+            f"a known entry has probability {score_BC[wrong_BC][0]} and tag "
+            f"{state_BC[wrong_BC][0]}, expected a probability from 0 to 1 and a tag 1 (present), "
+            "0 (absent) or -1 (unknown).",
+            remedy="Apply a sigmoid to the logits; mark unknown tags with -1.",
+        )
+
+
+def _entry_sums(score_C: Floats, state_C: Array) -> Floats:
+    """What one image adds, by category: bins (entries, scores, positives), error, decisions."""
+    sums_CS = np.zeros((len(score_C), 3 * BINS + 4))
+    c = np.flatnonzero(state_C != -1)
+    score, positive = score_C[c], state_C[c] == 1
+    bin_ = np.minimum((score * BINS).astype(np.int64), BINS - 1)
+    sums_CS[c, bin_] = 1.0
+    sums_CS[c, BINS + bin_] = score
+    sums_CS[c, 2 * BINS + bin_] = positive
+    said = score >= 0.5
+    decisions = ((score - positive) ** 2, said & positive, said & ~positive, ~said & positive)
+    sums_CS[c, 3 * BINS :] = np.stack(decisions, axis=1)
+    return sums_CS
+
+
+def _calibration(sums_3E: Floats) -> Floats:
+    """Expected calibration error from (entries, scores, positives) by bin on the last two axes."""
+    entries, scores, positives = np.moveaxis(sums_3E, -2, 0)
+    return ratio(np.abs(scores - positives).sum(-1), entries.sum(-1))
+
+
+def _f1(hit: Floats, false: Floats, missed: Floats) -> Floats:
+    """F1 of counts; NaN without a known positive."""
+    return np.where(hit + missed > 0, ratio(2 * hit, 2 * hit + false + missed), np.nan)
+
+
+def _cf1(hit_RC: Floats, false_RC: Floats, missed_RC: Floats) -> Floats:
+    """Harmonic mean of mean precision and mean recall over categories with a known positive."""
+    recall_RC = ratio(hit_RC, hit_RC + missed_RC)
+    precision_RC = np.nan_to_num(ratio(hit_RC, hit_RC + false_RC))
+    precision_RC[np.isnan(recall_RC)] = np.nan
+    recall_R, precision_R = mean_defined(recall_RC), mean_defined(precision_RC)
+    f1_R = np.nan_to_num(ratio(2 * precision_R * recall_R, precision_R + recall_R))
+    return np.where(np.isnan(recall_R), np.nan, f1_R)
+
+
+def _ranking(
+    score_N: Floats, target_N: Array, group_N: npt.NDArray[np.intp], weights_RG: Floats
+) -> tuple[Floats, Floats]:
+    """Average precision and area under the ROC curve of one category, for every weighting.
+
+    Sorted once; equal scores are one step of the curves. NaN without positives or negatives.
+    """
+    ap_R, auc_R = np.full((2, len(weights_RG)), np.nan)
+    if not (target_N == 1).any() or not (target_N == 0).any():
+        return ap_R, auc_R
+    order = np.argsort(-score_N, kind="stable")
+    sorted_N = score_N[order]
+    last_K = np.append(np.flatnonzero(np.diff(sorted_N)), len(sorted_N) - 1)
+    positive_N, group_N = target_N[order] == 1, group_N[order]
+    rows = max(1, BLOCK // len(order))
+    for start in range(0, len(weights_RG), rows):
+        block = slice(start, start + rows)
+        weight_RN = weights_RG[block][:, group_N]
+        hit_RK = np.cumsum(weight_RN * positive_N, axis=1)[:, last_K]
+        total_RK = np.cumsum(weight_RN, axis=1)[:, last_K]
+        false_RK = total_RK - hit_RK
+        hits_R, falses_R = hit_RK[:, -1], false_RK[:, -1]
+        step_RK = np.diff(hit_RK, axis=1, prepend=0.0)
+        # a draw may leave the first scores without weight; their step is 0, so is their part
+        precision_RK = np.divide(hit_RK, total_RK, out=np.zeros_like(hit_RK), where=total_RK > 0)
+        defined_R = (hits_R > 0) & (falses_R > 0)
+        area_R = (np.diff(false_RK, axis=1, prepend=0.0) * (hit_RK - step_RK / 2)).sum(1)
+        ap_R[block] = np.where(defined_R, ratio((step_RK * precision_RK).sum(1), hits_R), np.nan)
+        auc_R[block] = np.where(defined_R, ratio(area_R, hits_R * falses_R), np.nan)
+    return ap_R, auc_R

@@ -1,0 +1,1 @@
+"""Networks: encoders, decoders, the denoiser, the multi-task model, and its checkpoint."""

@@ -1,0 +1,173 @@
+"""A checkpoint is a folder: `config.json` and `model.safetensors`. No pickle, nothing to guess.
+
+`config.json` holds the architecture, the tasks with their categories, the preprocessing, and the
+digests of the data and options it was trained with.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import pydantic
+import torch
+
+from goldseam.artifacts import digest_folder
+from goldseam.dataset.schema import Task
+from goldseam.errors import InvalidConfig, MissingInput
+from goldseam.models.config import ModelConfig
+from goldseam.models.multitask import MultitaskModel, Preprocessing
+
+FORMAT = 1
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+
+
+class CheckpointConfig(pydantic.BaseModel):
+    """The content of `config.json`.
+
+    Attributes:
+        format: version of this layout.
+        goldseam: version of the library that wrote it.
+        model: the architecture.
+        tasks: what it predicts, in the order of the condition channels.
+        preprocessing: of pixels and regression values.
+        dataset_digest: what it was trained on.
+        stage_key: digest of the options and inputs of the stage that made it.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    goldseam: str
+    model: ModelConfig
+    tasks: dict[str, Task]
+    preprocessing: Preprocessing
+    dataset_digest: str
+    stage_key: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read `config.json` of a checkpoint folder.
+
+        Raises:
+            MissingInput: there is none, or it is of another format.
+        """
+        path = Path(folder) / CONFIG_FILE
+        try:
+            return cls.model_validate(json.loads(path.read_text()))
+        except OSError as error:
+            raise MissingInput(
+                path, f"no checkpoint is here ({error.strerror})", "Name a 'checkpoint' folder."
+            ) from error
+        except (json.JSONDecodeError, pydantic.ValidationError) as error:
+            raise MissingInput(
+                path, f"is no goldseam checkpoint of format {FORMAT} ({error})"
+            ) from error
+
+
+def save_checkpoint(
+    folder: Path, model: MultitaskModel, *, dataset_digest: str, stage_key: str
+) -> str:
+    """Write a model into `folder`, which may exist.
+
+    Returns:
+        The checkpoint's digest.
+    """
+    from safetensors.torch import save_file
+
+    from goldseam import __version__
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = CheckpointConfig(
+        goldseam=__version__,
+        model=model.config,
+        tasks=model.tasks,
+        preprocessing=model.preprocessing,
+        dataset_digest=dataset_digest,
+        stage_key=stage_key,
+    )
+    (folder / CONFIG_FILE).write_text(config.model_dump_json(indent=1) + "\n")
+    tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS_FILE)
+    return digest_folder(folder)
+
+
+def load_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint.
+
+    Raises:
+        MissingInput: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(folder) / WEIGHTS_FILE
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise MissingInput(path, f"the weights cannot be read ({error})") from error
+
+
+def load_checkpoint(folder: Path, device: str | torch.device = "cpu") -> MultitaskModel:
+    """The model of a checkpoint folder, in evaluation mode.
+
+    Raises:
+        MissingInput: the folder holds no checkpoint.
+    """
+    config = CheckpointConfig.read(folder)
+    model = MultitaskModel(config.model, config.tasks, config.preprocessing, pretrained=False)
+    model.load_state_dict(load_weights(folder))
+    return model.to(device).eval()
+
+
+def transfer(model: MultitaskModel, source: Path, depth: str) -> tuple[str, ...]:
+    """Copy weights of a pretrained checkpoint into a new model.
+
+    Args:
+        model: the new model; changed in place.
+        source: checkpoint folder.
+        depth: `encoder`; `decoder` adds the shared decoder; `heads` adds every task's own decoder
+            and head, where a clean task takes those of its noisy version.
+
+    Returns:
+        Names of the parameters that were copied.
+
+    Raises:
+        InvalidConfig: the two architectures differ where weights should be copied.
+    """
+    config = CheckpointConfig.read(source)
+    weights = load_weights(source)
+    renamed = _renamed_heads(model.tasks, config.tasks) if depth == "heads" else {}
+    chosen: dict[str, torch.Tensor] = {}
+    for name, value in weights.items():
+        part, _, rest = name.partition(".")
+        if part == "encoder" or (part == "decoder" and depth in ("decoder", "heads")):
+            chosen[name] = value
+        elif part == "heads":
+            task, _, tail = rest.partition(".")
+            chosen |= {f"heads.{new}.{tail}": value for new in renamed.get(task, ())}
+    own = model.state_dict()
+    for name, value in chosen.items():
+        if name not in own or own[name].shape != value.shape:
+            raise InvalidConfig(
+                f"{source}: '{name}' has shape {tuple(value.shape)} there, "
+                f"{tuple(own[name].shape) if name in own else 'no place'} here.",
+                remedy="Give pretrain and train the same network section.",
+            )
+    model.load_state_dict(chosen, strict=False)
+    if model.refines:
+        model.start_from_initial()
+    return tuple(chosen)
+
+
+def _renamed_heads(own: Mapping[str, Task], theirs: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Pretrained task → tasks of the new model that take its heads."""
+    return {
+        old: [
+            new
+            for new, task in own.items()
+            if new == old
+            or (theirs[old].noisy_version_of == new and theirs[old].categories == task.categories)
+        ]
+        for old in theirs
+    }

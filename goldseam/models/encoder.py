@@ -1,0 +1,80 @@
+"""Encoders: an image becomes feature maps, finest first.
+
+Shapes: B batch, H and W pixels; level l has D_l channels and stride s_l.
+"""
+
+from typing import Any, cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from goldseam.errors import InvalidConfig, MissingInput
+from goldseam.models.config import EncoderConfig
+from goldseam.models.layers import ConvBlock
+
+
+class SmallEncoder(nn.Module):
+    """A convolutional pyramid at strides 1, 2, 4, …: small images keep their small objects."""
+
+    def __init__(self, width: int, levels: int) -> None:
+        super().__init__()
+        self.channels = tuple(width << level for level in range(levels))
+        self.levels = nn.ModuleList(
+            nn.Sequential(ConvBlock(before, channels), ConvBlock(channels, channels))
+            for before, channels in zip((3, *self.channels), self.channels, strict=False)
+        )
+
+    def forward(self, image_B3HW: Tensor) -> list[Tensor]:
+        """Feature maps `B D_l H/s_l W/s_l`, finest first."""
+        features: list[Tensor] = []
+        x_BDHW = image_B3HW
+        for number, level in enumerate(self.levels):
+            if number:
+                x_BDHW = F.max_pool2d(x_BDHW, 2, ceil_mode=True)
+            x_BDHW = level(x_BDHW)
+            features.append(x_BDHW)
+        return features
+
+
+class AutoEncoder(nn.Module):
+    """Any `transformers.AutoBackbone`."""
+
+    def __init__(self, backbone: str, *, pretrained: bool) -> None:
+        super().__init__()
+        from transformers import AutoBackbone, AutoConfig
+
+        try:
+            config = AutoConfig.from_pretrained(backbone)
+            # all stages: a decoder needs the fine maps as well as the last one
+            stages = getattr(config, "stage_names", None)
+            if stages is None:
+                raise InvalidConfig(
+                    f"encoder.backbone '{backbone}' has no feature maps.",
+                    remedy="Choose a model that AutoBackbone lists, such as microsoft/resnet-18.",
+                )
+            wanted = {"out_features": list(stages[1:])}
+            if pretrained:
+                network: Any = AutoBackbone.from_pretrained(backbone, **wanted)
+            else:
+                config.out_features = wanted["out_features"]
+                network = AutoBackbone.from_config(config)
+        except (OSError, ValueError) as error:
+            raise MissingInput(
+                backbone,
+                f"no backbone can be loaded from here ({str(error).splitlines()[0]})",
+                "Name a local folder with config.json and model.safetensors, or encoder.name: small.",
+            ) from error
+        self.network = cast("nn.Module", network)
+        self.channels = tuple(int(channels) for channels in network.channels)
+
+    def forward(self, image_B3HW: Tensor) -> list[Tensor]:
+        """Feature maps `B D_l H/s_l W/s_l`, finest first."""
+        return list(self.network(image_B3HW).feature_maps)
+
+
+def build_encoder(config: EncoderConfig, *, pretrained: bool = True) -> SmallEncoder | AutoEncoder:
+    """The encoder that a configuration names; `pretrained=False` loads no weights."""
+    if config.name == "auto":
+        assert config.backbone is not None  # the configuration's validator saw to it
+        return AutoEncoder(config.backbone, pretrained=config.pretrained and pretrained)
+    return SmallEncoder(config.width, config.levels)

@@ -1,0 +1,1 @@
+"""The train stage: one model for many tasks from partial labels."""

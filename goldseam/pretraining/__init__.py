@@ -1,0 +1,1 @@
+"""The pretrain stage: an encoder and decoder learned from noisy labels."""

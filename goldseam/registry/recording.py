@@ -1,0 +1,168 @@
+"""What an MLflow run says: recipe, metrics, lineage, files; within MLflow's limits, without secrets."""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from goldseam.artifacts import canonical_json
+from goldseam.registry.tracking import Tracking, public_uri
+from goldseam.results import Estimate, EvaluationResult
+
+# MLflow's limits: characters of a key, a parameter and a tag; entities of one log_batch
+KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000
+PARAM_BATCH, METRIC_BATCH = 100, 1000
+SECRET = re.compile(r"passw|secret|token|credential|(^|_)(api_?|access_?|private_?)?key$", re.I)
+HIDDEN = "***"
+
+
+def without_secrets(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe as plain JSON values, with secrets and passwords inside addresses hidden."""
+    plain: dict[str, Any] = _hide(json.loads(canonical_json(dict(recipe))))
+    return plain
+
+
+def _hide(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: HIDDEN if SECRET.search(key) and isinstance(item, str) else _hide(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_hide(item) for item in value]
+    return public_uri(value) if isinstance(value, str) else value
+
+
+def parameters(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """The recipe flattened to `section.key` → text; a list is one parameter, written as JSON."""
+
+    def leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        if isinstance(value, Mapping) and value:
+            for key, item in value.items():
+                yield from leaves(item, (*path, str(key)))
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            yield ".".join(path), _cut(text, PARAM_LENGTH)
+
+    flat = dict(leaves(recipe, ()))
+    names = registry_keys(flat)
+    return {names[name]: text for name, text in flat.items()}
+
+
+def metric_values(evaluation: EvaluationResult) -> dict[str, float]:
+    """Every defined number of an evaluation under the name it has in the registry.
+
+    The pipeline's metric `cover.miou` keeps its name, with `cover.miou.low` and `.high` for the
+    interval; another model's is `scratch/cover.miou`; the paired difference to it is
+    `minus_scratch/cover.miou`.
+    """
+    values: dict[str, float] = {}
+
+    def add(prefix: str, metrics: Mapping[str, Estimate]) -> None:
+        for name, estimate in metrics.items():
+            for suffix, number in (
+                ("", estimate.value),
+                (".low", estimate.low),
+                (".high", estimate.high),
+            ):
+                if number is not None:
+                    values.setdefault(f"{prefix}{name}{suffix}", number)
+
+    for model, scores in evaluation.models.items():
+        add("" if model == "pipeline" else f"{model}/", scores.metrics)
+    for other, differences in evaluation.differences.items():
+        add(f"minus_{other}/", differences)
+    names = registry_keys(values)
+    return {names[name]: number for name, number in values.items()}
+
+
+def registry_keys(names: Iterable[str]) -> dict[str, str]:
+    """Each name as a key that MLflow accepts; different names stay different."""
+    keys: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        # a key must also be a plain relative path: no empty, '.' or '..' parts
+        parts = [part for part in re.sub(r"[^\w./: -]", "_", name).split("/") if part.strip(".")]
+        key = candidate = "/".join(parts)[: KEY_LENGTH - 8] or "_"
+        number = 1
+        while candidate in taken:
+            number += 1
+            candidate = f"{key}_{number}"
+        taken.add(candidate)
+        keys[name] = candidate
+    return keys
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def record_numbers(
+    tracking: Tracking,
+    run_id: str,
+    *,
+    recipe: Mapping[str, Any],
+    evaluation: EvaluationResult,
+    tags: Mapping[str, str],
+) -> None:
+    """Log parameters, metrics and tags; a second time changes nothing."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = tracking.client
+    run = client.get_run(run_id)
+    # parameters cannot change, and a joined run may hold some of the same name
+    params = [Param(k, v) for k, v in parameters(recipe).items() if k not in run.data.params]
+    # the run's own start as the time: repeated logging after a crash writes the same points
+    time = run.info.start_time
+    metrics = [Metric(name, value, time, 0) for name, value in metric_values(evaluation).items()]
+    run_tags = [RunTag(key, _cut(value, TAG_LENGTH)) for key, value in tags.items()]
+    client.log_batch(run_id, tags=run_tags)
+    for start in range(0, len(params), PARAM_BATCH):
+        client.log_batch(run_id, params=params[start : start + PARAM_BATCH])
+    for start in range(0, len(metrics), METRIC_BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + METRIC_BATCH])
+
+
+def record_dataset(tracking: Tracking, run_id: str, *, name: str, digest: str, uri: str) -> None:
+    """Name the dataset as an input of the run, as MLflow's own pages show it."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"uri": public_uri(uri)})
+    # MLflow keeps 36 characters of a digest; the whole one is a tag of the run
+    short = digest.removeprefix("sha256:")[:36]
+    dataset = Dataset(name=name, digest=short, source_type="local", source=source)
+    context = InputTag("mlflow.data.context", "training")
+    tracking.client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+
+
+def record_files(
+    tracking: Tracking,
+    run_id: str,
+    *,
+    model: Path,
+    card: str,
+    recipe: Mapping[str, Any],
+    evaluation: EvaluationResult,
+    artifacts: Mapping[str, Path],
+) -> None:
+    """Log the model folder with its card, the recipe, the evaluation, and what else is given."""
+    import yaml
+
+    client = tracking.client
+    client.log_artifacts(run_id, str(model), MODEL_FOLDER)
+    client.log_text(run_id, card, f"{MODEL_FOLDER}/{CARD_FILE}")
+    text = yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True, width=100)
+    client.log_text(run_id, text, "recipe.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        evaluation.write(Path(folder))
+        client.log_artifacts(run_id, folder, "evaluation")
+    for name, path in artifacts.items():
+        if path.is_dir():
+            client.log_artifacts(run_id, str(path), f"artifacts/{name}")
+        elif path.exists():
+            client.log_artifact(run_id, str(path), f"artifacts/{name}")
+
+
+MODEL_FOLDER, CARD_FILE = "model", "model_card.md"

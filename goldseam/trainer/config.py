@@ -1,0 +1,92 @@
+"""How a model is trained, as a recipe says it."""
+
+from typing import Literal
+
+import pydantic
+
+from goldseam.artifacts import StageConfig
+from goldseam.models.config import NetworkConfig
+
+
+class OptimizerConfig(StageConfig):
+    """AdamW and its schedule.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: images a step.
+        learning_rate: highest rate.
+        transferred_rate: factor on the rate of weights that were copied from pretraining; the
+            pilot on coast saw the gain of pretraining vanish where this rate was high.
+        weight_decay: decoupled; none on biases and norms.
+        schedule: `one_cycle` warms up and anneals to zero; `constant` does neither.
+        warmup: share of the steps that warm up.
+        gradient_clip: largest L2 norm of the gradient.
+        average: decay of the moving average of the weights, which is what validation scores and
+            the checkpoint keeps; 0 turns it off.
+    """
+
+    name: Literal["adamw"] = "adamw"
+    steps: int = pydantic.Field(default=500, ge=1)
+    batch_size: int = pydantic.Field(default=16, ge=1)
+    learning_rate: float = pydantic.Field(default=2e-3, gt=0)
+    transferred_rate: float = pydantic.Field(default=1.0, ge=0)
+    weight_decay: float = pydantic.Field(default=1e-4, ge=0)
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    warmup: float = pydantic.Field(default=0.1, ge=0, le=1)
+    gradient_clip: float = pydantic.Field(default=10.0, gt=0)
+    average: float = pydantic.Field(default=0.0, ge=0, lt=1)
+
+
+class LossConfig(StageConfig):
+    """Weights and forms of the losses.
+
+    Attributes:
+        weights: task → weight; 1 where not named.
+        category_weights: segmentation task → weight of each category, in order.
+        dice: weight of the Dice term beside cross-entropy.
+        boundary_positive: weight of boundary pixels against the others.
+    """
+
+    weights: dict[str, float] = {}
+    category_weights: dict[str, tuple[float, ...]] = {}
+    dice: float = pydantic.Field(default=0.0, ge=0)
+    boundary_positive: float = pydantic.Field(default=3.0, gt=0)
+
+
+class LoopConfig(StageConfig):
+    """What surrounds the optimizer.
+
+    Attributes:
+        seed: of initialization, order, augmentation and noise.
+        device: `auto` is CUDA where there is one.
+        precision: `bf16` runs forward passes in bfloat16 autocast.
+        augment: random flips and quarter turns.
+        evaluate_every: steps between validations; the best one's weights are kept.
+        checkpoint_every: steps between states from which a killed run goes on.
+        select: validation metrics whose mean decides which weights are best; an error counts as
+            1 - error / spread of the labels.
+    """
+
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    augment: bool = True
+    evaluate_every: int = pydantic.Field(default=100, ge=1)
+    checkpoint_every: int = pydantic.Field(default=50, ge=1)
+    select: tuple[str, ...] = ()
+
+
+class LearningConfig(StageConfig):
+    """What every stage that learns has.
+
+    Attributes:
+        network: the part that pretraining hands to training.
+        optimizer: steps and rates.
+        loss: weights and forms.
+        loop: seed, device, how often to validate and to save.
+    """
+
+    network: NetworkConfig = NetworkConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    loss: LossConfig = LossConfig()
+    loop: LoopConfig = LoopConfig()

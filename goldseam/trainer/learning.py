@@ -1,0 +1,156 @@
+"""From a dataset and options to a checkpoint: what pretrain and train have in common."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from goldseam.artifacts import digest_folder
+from goldseam.dataset.augmentation import Augmentation
+from goldseam.dataset.loading import Batch, TrainingTable, draw_batches, evaluation_batches
+from goldseam.dataset.reading import Dataset
+from goldseam.dataset.schema import Task
+from goldseam.errors import InvalidConfig
+from goldseam.metrics import Metric
+from goldseam.models.checkpoint import CheckpointConfig, save_checkpoint, transfer
+from goldseam.models.config import DiffusionConfig, ModelConfig
+from goldseam.models.multitask import MultitaskModel
+from goldseam.results import TrainingResult
+from goldseam.storage.atomic import resumable_folder
+from goldseam.trainer.config import LearningConfig
+from goldseam.trainer.devices import choose_device
+from goldseam.trainer.loop import fit
+from goldseam.trainer.losses import MultitaskLoss
+from goldseam.trainer.preparation import measure_preprocessing
+from goldseam.trainer.validation import predicted_by, score
+
+EVALUATION_BATCH = 64
+
+
+def learn(
+    what: str,
+    dataset: Dataset,
+    tasks: Sequence[str],
+    config: LearningConfig,
+    key: str,
+    out: Path,
+    *,
+    diffusion: DiffusionConfig | None = None,
+    init: Path | None = None,
+    depth: str = "encoder",
+) -> TrainingResult:
+    """Train one model on the training split; validation chooses its weights.
+
+    A run that was killed goes on from its last state when it is called again with the same `out`.
+
+    Args:
+        what: name shown beside the progress bar.
+        dataset: with a train and a validation split.
+        tasks: what to predict; a batch gives each an equal share.
+        config: network, optimizer, losses, loop.
+        key: digest of everything the result depends on.
+        out: folder to make; the model stands in `out/checkpoint`.
+        diffusion: the denoiser; None trains the plain model.
+        init: checkpoint whose weights are copied first.
+        depth: how much of it; see `goldseam.models.checkpoint.transfer`.
+
+    Raises:
+        InvalidConfig: a task has no known label in the training split.
+    """
+    if (done := TrainingResult.completed(out, key)) is not None:
+        return done
+    specs = {name: dataset.info.task(name) for name in tasks}
+    table = TrainingTable(dataset, "train", tasks)
+    _require_labels(table)
+    device = choose_device(config.loop.device)
+    with resumable_folder(out, key) as folder:
+        model, transferred = _start(dataset, specs, config, diffusion, init, depth)
+        model.to(device)
+        state = fit(
+            what,
+            model,
+            MultitaskLoss(
+                specs,
+                config.loss,
+                model.preprocessing.values,
+                diffusion.deep_supervision if diffusion else 0.0,
+            ),
+            lambda step: _batches(table, config, step),
+            lambda kept: _validate(kept, dataset, specs),
+            config.optimizer,
+            config.loop,
+            folder / "state",
+            transferred,
+        )
+        save_checkpoint(
+            folder / "checkpoint", model, dataset_digest=dataset.info.digest, stage_key=key
+        )
+        return _finish(out, folder, key, model, state.progress.history, state.progress.best_step)
+
+
+def _require_labels(table: TrainingTable) -> None:
+    for task, known in table.known.items():
+        if not known.any():
+            raise InvalidConfig(
+                f"task '{task}' has no known label in the training split.",
+                remedy="Leave it out of the tasks, or label some images.",
+            )
+
+
+def _start(
+    dataset: Dataset,
+    specs: dict[str, Task],
+    config: LearningConfig,
+    diffusion: DiffusionConfig | None,
+    init: Path | None,
+    depth: str,
+) -> tuple[MultitaskModel, tuple[str, ...]]:
+    """The model with its first weights, and the names of those that came from `init`."""
+    preprocessing = measure_preprocessing(dataset, specs)
+    if init is not None:
+        # the copied weights were learned on pixels standardized this way
+        theirs = CheckpointConfig.read(init).preprocessing
+        preprocessing = preprocessing.model_copy(update={"mean": theirs.mean, "std": theirs.std})
+    torch.manual_seed(config.loop.seed)
+    model_config = ModelConfig(network=config.network, diffusion=diffusion)
+    model = MultitaskModel(model_config, specs, preprocessing, pretrained=init is None)
+    return model, () if init is None else transfer(model, init, depth)
+
+
+def _batches(table: TrainingTable, config: LearningConfig, step: int) -> Iterator[Batch]:
+    order = table.order(config.optimizer.batch_size, seed=config.loop.seed, balance=True)
+    augmentation = Augmentation() if config.loop.augment else None
+    return draw_batches(table, order, start_step=step, augmentation=augmentation)
+
+
+def _validate(
+    model: MultitaskModel, dataset: Dataset, specs: dict[str, Task]
+) -> dict[str, Metric]:
+    """Metrics on validation: of the model's tasks, and of clean tasks it knows a noisy version of."""
+    tasks = {name: dataset.info.tasks[name] for name in predicted_by(specs, dataset.info.tasks)}
+    batches = evaluation_batches(dataset, "validation", list(tasks), EVALUATION_BATCH)
+    return score(model, batches, tasks)
+
+
+def _finish(
+    out: Path,
+    folder: Path,
+    key: str,
+    model: MultitaskModel,
+    history: list[dict[str, float | None]],
+    best_step: int,
+) -> TrainingResult:
+    import shutil
+
+    best = next(entry for entry in history if entry["step"] == best_step)
+    result = TrainingResult(
+        key=key,
+        digest=digest_folder(folder / "checkpoint"),
+        steps=int(history[-1]["step"] or 0),
+        best_step=best_step,
+        validation={name: value for name, value in best.items() if "." in name},
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        history=tuple(history),
+    ).write(folder)
+    shutil.rmtree(folder / "state")
+    return result.at(out)

@@ -1,0 +1,71 @@
+"""AdamW with parameter groups, its schedule, and the moving average of the weights."""
+
+import math
+from collections.abc import Collection
+
+import torch
+from torch import nn
+
+from goldseam.trainer.config import OptimizerConfig
+
+
+def build_optimizer(
+    model: nn.Module, config: OptimizerConfig, transferred: Collection[str] = ()
+) -> torch.optim.AdamW:
+    """Groups by (weight decay or none) and (new or transferred).
+
+    Args:
+        model: whose parameters are optimized.
+        config: rates.
+        transferred: names of parameters copied from pretraining; their rate is scaled.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        decays = parameter.ndim > 1
+        groups.setdefault((decays, name in transferred), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "weight_decay": config.weight_decay if decays else 0.0,
+                "scale": config.transferred_rate if old else 1.0,
+            }
+            for (decays, old), parameters in groups.items()
+        ],
+        lr=config.learning_rate,
+        foreach=True,
+    )
+
+
+def rate_at(step: int, config: OptimizerConfig) -> float:
+    """Learning rate of a step, before the scale of its group.
+
+    `one_cycle` rises along a cosine for the warm-up, then falls along one to zero: a pure function
+    of the step, so that a resumed run needs no state of it.
+    """
+    if config.schedule == "constant":
+        return config.learning_rate
+    rising = config.warmup * config.steps
+    if step < rising:
+        share = (1 - math.cos(math.pi * (step + 1) / (rising + 1))) / 2
+    else:
+        share = (1 + math.cos(math.pi * (step - rising) / max(config.steps - rising, 1))) / 2
+    return config.learning_rate * share
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its scaled rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Move the averaged weights towards the model's; early steps move faster."""
+    decay = min(decay, (1 + step) / (10 + step))
+    mine, theirs = average.state_dict(), model.state_dict()
+    for name, value in mine.items():
+        if value.is_floating_point():
+            value.lerp_(theirs[name], 1 - decay)
+        else:
+            value.copy_(theirs[name])

@@ -1,0 +1,123 @@
+"""What a killed run needs to go on as if nothing had happened.
+
+A state is a folder with `state.json` and safetensors files; the newest complete one counts. Order,
+augmentation and noise are functions of (seed, step), so no random state needs keeping.
+"""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from goldseam.storage.atomic import atomic_folder
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far training is.
+
+    Attributes:
+        step: optimizer steps done.
+        best_step: the step with the best validation score so far.
+        best_score: that score.
+        history: one entry a validation.
+        train_seconds: time in training steps, over all restarts.
+    """
+
+    step: int = 0
+    best_step: int = 0
+    best_score: float = float("-inf")
+    history: list[dict[str, float | None]] = dataclasses.field(default_factory=list)
+    train_seconds: float = 0.0
+
+
+class TrainingState:
+    """Model, averaged model, optimizer, best weights and progress, saved together."""
+
+    def __init__(
+        self,
+        folder: Path,
+        model: nn.Module,
+        average: nn.Module | None,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        self.folder = folder
+        self.model = model
+        self.average = average
+        self.optimizer = optimizer
+        self.best: dict[str, Tensor] = {}
+        self.progress = Progress()
+
+    @property
+    def kept(self) -> nn.Module:
+        """The weights that validation scores: the average where there is one."""
+        return self.model if self.average is None else self.average
+
+    def keep_best(self) -> None:
+        """Remember the present weights as the best."""
+        self.best = {name: value.clone() for name, value in self.kept.state_dict().items()}
+
+    def save(self) -> None:
+        """Write the state; a kill at any moment leaves the one before."""
+        from safetensors.torch import save_file
+
+        name = f"step-{self.progress.step:08d}"
+        with atomic_folder(self.folder / name, replace=True) as folder:
+            parts = {"model": self.model.state_dict(), "best": self.best}
+            if self.average is not None:
+                parts["average"] = self.average.state_dict()
+            for part, tensors in parts.items():
+                save_file(_flat(tensors), folder / f"{part}.safetensors")
+            save_file(self._optimizer_tensors(), folder / "optimizer.safetensors")
+            body = json.dumps(_finite(dataclasses.asdict(self.progress)), indent=1)
+            (folder / "state.json").write_text(body + "\n")
+        for old in self.folder.glob("step-*"):
+            if old.name != name:
+                shutil.rmtree(old)
+
+    def restore(self) -> bool:
+        """Load the newest complete state; False when there is none."""
+        from safetensors.torch import load_file
+
+        complete = sorted(path.parent for path in self.folder.glob("step-*/state.json"))
+        if not complete:
+            return False
+        folder = complete[-1]
+        body = json.loads((folder / "state.json").read_text())
+        if body["best_score"] is None:
+            body["best_score"] = float("-inf")
+        self.progress = Progress(**body)
+        self.model.load_state_dict(load_file(folder / "model.safetensors"))
+        if self.average is not None:
+            self.average.load_state_dict(load_file(folder / "average.safetensors"))
+        self.best = load_file(folder / "best.safetensors")
+        self._load_optimizer(load_file(folder / "optimizer.safetensors"))
+        return True
+
+    def _optimizer_tensors(self) -> dict[str, Tensor]:
+        state: dict[int, dict[str, Any]] = self.optimizer.state_dict()["state"]
+        return _flat(
+            {f"{i}.{key}": value for i, values in state.items() for key, value in values.items()}
+        )
+
+    def _load_optimizer(self, tensors: dict[str, Tensor]) -> None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            number, key = name.split(".", 1)
+            state.setdefault(int(number), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _flat(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _finite(body: dict[str, Any]) -> dict[str, Any]:
+    if body["best_score"] == float("-inf"):
+        body["best_score"] = None
+    return body

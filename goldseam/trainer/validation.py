@@ -1,0 +1,105 @@
+"""Scoring a model on a split: what is labeled counts, and nothing else."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from goldseam.dataset.loading import Batch
+from goldseam.dataset.schema import Kind, Task
+from goldseam.errors import InvalidConfig, closest
+from goldseam.metrics import Metric, metric_for
+from goldseam.models.multitask import MultitaskModel
+
+
+def predicted_by(model_tasks: Mapping[str, Task], tasks: Mapping[str, Task]) -> dict[str, str]:
+    """Task → task of the model that predicts it: itself, or else its noisy version.
+
+    The model of a noisy map answers for the clean task; that is how it is scored "used directly".
+    """
+    found: dict[str, str] = {}
+    for name, task in tasks.items():
+        if name in model_tasks:
+            found[name] = name
+            continue
+        for other, spec in model_tasks.items():
+            if spec.noisy_version_of == name and spec.categories == task.categories:
+                found[name] = other
+    return found
+
+
+@torch.no_grad()
+def score(
+    model: MultitaskModel,
+    batches: Iterable[Batch],
+    tasks: Mapping[str, Task],
+    *,
+    initial: bool = False,
+) -> dict[str, Metric]:
+    """Metrics of every task that the model predicts, over all batches.
+
+    Args:
+        model: in evaluation mode.
+        batches: of a held-out split.
+        tasks: which labels to compare with.
+        initial: score the predictions before the denoiser.
+    """
+    pairs = predicted_by(model.tasks, tasks)
+    metrics = {task: metric_for(tasks[task]) for task in pairs}
+    device = next(model.parameters()).device
+    for batch in batches:
+        predictions = model.predict(batch.images_BCHW.to(device), initial=initial)
+        for task, source in pairs.items():
+            prediction = predictions[source]
+            if tasks[task].kind is Kind.SEGMENTATION:
+                prediction = prediction.argmax(dim=1)
+            metrics[task].update(
+                prediction.cpu().numpy(),
+                np.asarray(batch.targets[task]),
+                np.asarray(batch.known[task]),
+                batch.groups,
+            )
+    return metrics
+
+
+def flat_scores(metrics: Mapping[str, Metric]) -> dict[str, float | None]:
+    """`task.metric` → value of all metrics."""
+    return {
+        f"{task}.{key}": value
+        for task, metric in metrics.items()
+        for key, value in metric.compute().items()
+    }
+
+
+def selection_score(
+    metrics: Mapping[str, Metric],
+    select: Sequence[str],
+    spreads: Mapping[str, tuple[float, float]],
+) -> float:
+    """One number by which the best weights are chosen, on validation: higher is better.
+
+    Args:
+        metrics: of the validation split.
+        select: `task.metric` names; none means each task's primary metric.
+        spreads: regression task → (center, spread); an error counts as 1 - error / spread.
+
+    Raises:
+        InvalidConfig: a name is not among the metrics.
+    """
+    values = flat_scores(metrics)
+    parts = []
+    for name in select or [f"{task}.{metric.primary}" for task, metric in metrics.items()]:
+        if name not in values:
+            raise InvalidConfig(
+                f"select names the metric '{name}', which this model does not have.",
+                remedy=f"Closest: {closest(name, values)}.",
+            )
+        task, _, key = name.partition(".")
+        value = values[name]
+        if value is None:
+            continue
+        unit, better = metrics[task].describe(key)
+        if better == "lower":
+            value = 1 - value / (spreads[task][1] if unit and task in spreads else 1.0)
+        parts.append(value)
+    return sum(parts) / len(parts) if parts else float("-inf")

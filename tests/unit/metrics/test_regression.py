@@ -1,0 +1,70 @@
+"""Values and normals against numbers worked out by hand."""
+
+import numpy as np
+import pytest
+
+from goldseam.metrics import InvalidMetricInput, NormalsMetric, RegressionMetric
+from goldseam.metrics.regression import angles
+from tests.unit.metrics.samples import make_batch
+
+KNOWN = np.array([True])
+
+
+def test_worked_by_hand():
+    metric = RegressionMetric("px", relative=True)
+    metric.update([[[1.0, 4.0, -2.0, 9.0]]], [[[2.0, 2.0, -2.0, np.nan]]], KNOWN, ["a"])
+    scores = metric.compute()
+    assert scores["mae"] == pytest.approx(1.0)
+    assert scores["rmse"] == pytest.approx(np.sqrt(5 / 3))
+    assert scores["abs_rel"] == pytest.approx((1 / 2 + 2 / 2) / 2)
+    assert "abs_rel" not in RegressionMetric("px").compute()
+
+
+def test_equals_numpy_over_all_valid_pixels():
+    batch = make_batch("regression", 1)
+    scores = batch.into(RegressionMetric("m")).compute()
+    error = (batch.prediction.astype(float) - batch.target)[batch.known_B]
+    assert scores["mae"] == pytest.approx(np.nanmean(np.abs(error)), rel=1e-12)
+    assert scores["rmse"] == pytest.approx(np.sqrt(np.nanmean(error**2)), rel=1e-12)
+
+
+def test_a_diverged_prediction_is_refused():
+    with pytest.raises(InvalidMetricInput, match="a prediction is nan"):
+        RegressionMetric("m").update([[[np.nan]]], [[[1.0]]], KNOWN, ["a"])
+
+
+def test_small_and_straight_angles_are_exact():
+    first = np.array([[1.0, 1.0, 1.0, 0.0, 2.0], [0.0, 0.0, 0.0, 0.0, 0.0], [0.0] * 5])
+    second = np.array([[1.0, -3.0, 0.0, 1.0, 1.0], [1e-9, 0.0, 5.0, 0.0, 1.0], [0.0] * 5])
+    expected = [np.degrees(1e-9), 180.0, 90.0, 180.0, 45.0]
+    np.testing.assert_allclose(angles(first, second), expected, rtol=1e-12)
+
+
+def test_normals_equal_numpy_within_half_a_bin():
+    batch = make_batch("normals", 1, size=30)
+    scores = batch.into(NormalsMetric()).compute()
+    angle = np.concatenate(
+        [
+            angles(prediction[:, 1:].reshape(3, -1), target[:, 1:].reshape(3, -1).astype(float))
+            for prediction, target, known in zip(
+                batch.prediction, batch.target, batch.known_B, strict=True
+            )
+            if known
+        ]
+    )
+    assert scores["mean"] == pytest.approx(angle.mean(), rel=1e-12)
+    assert scores["median"] == pytest.approx(
+        np.median(angle), abs=NormalsMetric.bin_degrees / 2 + 1e-9
+    )
+    assert scores["within_11.25"] == pytest.approx((angle < 11.25).mean())
+    assert scores["within_11.25"] > 0
+
+
+def test_the_median_of_opposite_normals_is_the_last_bin():
+    metric = NormalsMetric()
+    target = np.zeros((1, 3, 1, 2))
+    target[:, 2] = 1.0
+    metric.update(-target, target, KNOWN, ["a"])
+    scores = metric.compute()
+    assert scores["mean"] == 180.0
+    assert scores["median"] == pytest.approx(180.0, abs=0.025 + 1e-9)
