@@ -1,7 +1,7 @@
 """The container images that components run in.
 
-A name here is what `goldseam compile` writes unless an image is given; on a cluster pin one by digest
-(`--image registry/name@sha256:…`), since a tag can move while cached outputs stay.
+A name here is what a pipeline is compiled with unless an image is given. On a cluster give one that
+is pinned by digest (`pipelines.settings`): a tag can move while cached outputs stay.
 """
 
 # one image for all: every stage opens datasets with the same library that trains on them

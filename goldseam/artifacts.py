@@ -57,18 +57,51 @@ def digest_file(path: Path) -> str:
 
 
 def digest_folder(folder: Path) -> str:
-    """SHA-256 over the names and contents of all files below `folder`."""
+    """SHA-256 over the names and contents of all files below `folder`.
+
+    Raises:
+        MissingInput: there is no such folder, or a file in it cannot be read.
+    """
+    if not folder.is_dir():
+        raise MissingInput(folder, "is no folder")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return digest_of({path.relative_to(folder).as_posix(): digest_file(path) for path in files})
 
 
+# stage → its room; the other rooms are ground floor, which every stage stands on
+ROOMS = {
+    "validate": "audit",
+    "audit": "audit",
+    "pretrain": "pretraining",
+    "train": "multitask",
+    "finetune": "finetuning",
+    "evaluate": "evaluation",
+    "promote": "registry",
+    "publish": "dashboard",
+}
+PAGES = "page"
+DECIDES_NOTHING = frozenset({"cli", "cli.py", "recipe.py", "progress.py"})
+
+
 @functools.cache
-def code_digest() -> str:
-    """Digest of the library's own source: a result made by other code is never taken for ours."""
+def code_digest(stage: str) -> str:
+    """Digest of the source a stage runs: a result made by other code is never taken for ours.
+
+    It leaves out the rooms of the other stages, and what decides no result.
+    """
     root = Path(__file__).parent
-    return digest_of(
-        {path.relative_to(root).as_posix(): digest_file(path) for path in sorted(root.rglob("*.py"))}
+    foreign = DECIDES_NOTHING | (set(ROOMS.values()) - {ROOMS.get(stage)})
+    if stage not in ("audit", "publish"):
+        foreign |= {PAGES}
+    # templates and tables are source as well; what Python compiles is not
+    files = sorted(
+        path
+        for path in root.rglob("*")
+        if path.is_file()
+        and path.suffix != ".pyc"
+        and path.relative_to(root).parts[0] not in foreign
     )
+    return digest_of({path.relative_to(root).as_posix(): digest_file(path) for path in files})
 
 
 def stage_key(stage: str, config: StageConfig, **inputs: str) -> str:
@@ -79,7 +112,9 @@ def stage_key(stage: str, config: StageConfig, **inputs: str) -> str:
         config: its options.
         inputs: the digest of each input.
     """
-    return digest_of({"stage": stage, "code": code_digest(), "config": config, "inputs": inputs})
+    return digest_of(
+        {"stage": stage, "code": code_digest(stage), "config": config, "inputs": inputs}
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,13 +152,19 @@ class Result:
             MissingInput: there is none, or it is another stage's.
         """
         path = Path(folder) / RESULT_FILE
-        try:
-            body = json.loads(path.read_text())
-        except (OSError, json.JSONDecodeError) as error:
-            raise MissingInput(path, "is no result of a stage", f"Run '{cls.stage}' first.") from error
-        if body.pop("stage", None) != cls.stage:
+        body = _read_body(path)
+        if body is None:
+            raise MissingInput(path, "is no result of a stage", f"Run '{cls.stage}' first.")
+        if body.pop("stage") != cls.stage:
             raise MissingInput(path, f"is not a result of '{cls.stage}'")
-        return pydantic.TypeAdapter(cls).validate_python({**body, "folder": Path(folder)})
+        try:
+            return pydantic.TypeAdapter(cls).validate_python({**body, "folder": Path(folder)})
+        except pydantic.ValidationError as error:
+            raise MissingInput(
+                path,
+                f"is a result of '{cls.stage}' of another version of goldseam",
+                f"Run '{cls.stage}' again, with another --out.",
+            ) from error
 
     @classmethod
     def completed(cls, out: Path, key: str) -> Self | None:
@@ -143,7 +184,17 @@ class Result:
         return result
 
 
+def _read_body(path: Path) -> dict[str, Any] | None:
+    """The content of a `result.json`; None where it cannot be read or is none of ours."""
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return body if isinstance(body, dict) and isinstance(body.get("stage"), str) else None
+
+
 def iterate_results(folder: Path) -> Iterator[tuple[str, Path]]:
     """Every (stage, folder) below `folder` that holds a result."""
     for path in sorted(folder.rglob(RESULT_FILE)):
-        yield json.loads(path.read_text())["stage"], path.parent
+        if (body := _read_body(path)) is not None:
+            yield body["stage"], path.parent

@@ -191,6 +191,15 @@ class Estimate:
     unit: str = ""
     better: Literal["higher", "lower"] = "higher"
 
+    @property
+    def verdict(self) -> Literal["better", "worse", "unclear"]:
+        """What a paired difference says: unclear while its interval holds 0 or is undefined."""
+        if self.value is None or self.low is None or self.high is None:
+            return "unclear"
+        if self.low <= 0 <= self.high:
+            return "unclear"
+        return "better" if (self.value > 0) == (self.better == "higher") else "worse"
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelScores:

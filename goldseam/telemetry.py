@@ -14,6 +14,8 @@ OFF = {
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    # `datasets` tells a server of every load, of local files too, and waits where there is no network
+    "HF_UPDATE_DOWNLOAD_COUNTS": "false",
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
 

@@ -7,7 +7,9 @@ a run went. On a cluster the workspace is a mounted volume; it is what lets a ki
 
 import contextlib
 import dataclasses
+import fcntl
 import json
+import logging
 import os
 import resource
 import sys
@@ -23,6 +25,7 @@ from goldseam.storage.atomic import copy_folder, write_text
 
 R = TypeVar("R", bound=Result)
 RUN_VARIABLE = "GOLDSEAM_RUN"
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,12 +119,33 @@ class RunningTask:
             options: handed to the function.
         """
         out = self.workspace.output_folder(stage, stage_key(stage, config, **keyed_by))
-        self.reused = (out / "result.json").is_file()
-        result = function(config, *inputs, out=out, **options)
+        with _alone(out):
+            self.reused = (out / "result.json").is_file()
+            result = function(config, *inputs, out=out, **options)
         self.digest, self.output = result.digest, str(out)
         if export_to is not None:
             copy_folder(out, Path(export_to))
         return result
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Wait while another process makes the same output, and keep others waiting.
+
+    A runner that is killed leaves its task behind, which works on; runs that share a volume may
+    share a stage. Whoever comes second finds what the first one made.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.with_name(out.name + ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("another process makes %s: waiting for it", out.name)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            logger.warning("no locks on this file system: start no second run of %s", out.name)
+        # the system takes the lock back when the process ends, however it ends
+        yield
 
 
 def current_run() -> str:

@@ -1,1 +1,1 @@
-"""Pipelines, one folder each."""
+"""Pipelines, one folder each; `python -m components.readme` writes their README."""

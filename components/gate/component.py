@@ -7,6 +7,7 @@ from components import images
 
 @dsl.component(base_image=images.GOLDSEAM, install_kfp_package=False)
 def gate(
+    *,
     evaluation: dsl.Input[dsl.Artifact],
     config: dict,
     workspace: str,

@@ -7,6 +7,7 @@ from components import images
 
 @dsl.component(base_image=images.GOLDSEAM, install_kfp_package=False)
 def pretrain(
+    *,
     dataset: dsl.Input[dsl.Dataset],
     dataset_digest: str,
     config: dict,

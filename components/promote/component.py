@@ -7,8 +7,10 @@ from components import images
 
 @dsl.component(base_image=images.GOLDSEAM, install_kfp_package=False)
 def promote(
+    *,
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
+    audit: dsl.Input[dsl.Artifact],
     evaluation: dsl.Input[dsl.Artifact],
     config: dict,
     recipe: dict,
@@ -18,12 +20,14 @@ def promote(
 ) -> str:
     """Log the run, register the model version, and move the alias; gates are checked once more.
 
-    It acts on the registry: run this task without the cache. The same model again registers nothing.
+    It acts on the registry: run this task without the cache. The same model again registers
+    nothing.
 
     Args:
         model: the pipeline's model.
         dataset: reference of the dataset.
-        evaluation: its metrics, beside those of the baselines and the champion.
+        audit: what is known of the labels, for the model card.
+        evaluation: the model's metrics, beside those of the baselines and the champion.
         config: the recipe's section `promote`.
         recipe: the whole resolved recipe, stored with the model.
         workspace: folder where stages keep their outputs and records.
@@ -36,34 +40,54 @@ def promote(
     from goldseam.workspace import running_task
 
     with running_task("promote", workspace) as task:
+        import os
+        import shutil
+        import tempfile
         from pathlib import Path
 
         from goldseam.artifacts import digest_of
+        from goldseam.recipe import Recipe
         from goldseam.registry.config import PromoteConfig
         from goldseam.registry.stage import promote as register
         from goldseam.results import DatasetReference, EvaluationResult
 
         data = DatasetReference.read(Path(dataset.path))
         measured = EvaluationResult.read(Path(evaluation.path))
-        result = task.stage(
-            "promote",
-            register,
-            PromoteConfig.model_validate(config),
-            measured,
-            Path(model.path) / "checkpoint",
-            keyed_by={
-                "run": task.run,  # what another run left may be gone from the registry
-                "evaluation": measured.digest,
-                "model": model.metadata["digest"],
-                "recipe": digest_of(recipe),
-            },
-            export_to=promotion.path,
-            recipe=recipe,
-            lineage={
-                "dataset": data.name,
-                "dataset_digest": data.digest,
-                "dataset_revision": data.revision or "",
-                "pipeline_run": task.run,
-            },
-        )
+        # numbers of a struct come as floats: the recipe's types make them whole again
+        resolved = Recipe.model_validate(recipe).model_dump(mode="json")
+        lineage = {
+            "dataset_name": data.name,
+            "dataset_uri": data.uri,
+            "dvc_revision": data.revision,
+            "pipeline_run": task.run,
+            "git_commit": os.environ.get("GOLDSEAM_GIT_COMMIT"),
+            "image": os.environ.get("GOLDSEAM_IMAGE"),
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            # the checkpoint is registered as the model: once is enough
+            finetune = shutil.copytree(
+                model.path, Path(folder, "finetune"), ignore=shutil.ignore_patterns("checkpoint")
+            )
+            result = task.stage(
+                "promote",
+                register,
+                PromoteConfig.model_validate(config),
+                measured,
+                Path(model.path) / "checkpoint",
+                keyed_by={
+                    "run": task.run,  # what another run did may have been undone in the registry
+                    "evaluation": measured.digest,
+                    "model": measured.models["pipeline"].model_digest,
+                    "recipe": digest_of(resolved),
+                },
+                export_to=promotion.path,
+                recipe=resolved,
+                lineage={name: value for name, value in lineage.items() if value},
+                artifacts={
+                    "ingest": Path(dataset.path),
+                    "audit": Path(audit.path),
+                    "finetune": finetune,
+                },
+            )
+        shutil.copyfile(result.folder / "model_card.md", card.path)
     return result.version or ""

@@ -9,6 +9,7 @@ from components import images
 
 @dsl.component(base_image=images.GOLDSEAM, install_kfp_package=False)
 def read_recipe(
+    *,
     recipe: dict,
     workspace: str,
 ) -> NamedTuple(
@@ -42,19 +43,32 @@ def read_recipe(
         import os
         from pathlib import Path
 
+        from goldseam.errors import InvalidRecipe
         from goldseam.recipe import Recipe
 
-        resolved = Recipe.model_validate(recipe).model_dump(mode="json")
-        resolved["promote"]["tracking_uri"] = (
-            resolved["promote"]["tracking_uri"]
+        given = Recipe.model_validate(recipe)
+        # kfp takes no null inside a struct; left out, it has to mean the same
+        resolved = given.model_dump(mode="json", exclude_none=True)
+        if Recipe.model_validate(resolved) != given:
+            raise InvalidRecipe(
+                "the recipe sets a value to null that is not null by default.",
+                remedy="Leave that key out, or give it a value.",
+            )
+        registry = (
+            resolved["promote"].get("tracking_uri")
             or os.environ.get("MLFLOW_TRACKING_URI")
             or f"sqlite:///{Path(workspace).resolve()}/mlflow.db"
         )
-    names = "validate audit pretrain train finetune evaluate promote publish".split()
-    baselines = resolved["baselines"]
     return (
-        *(resolved[name] for name in names),
-        baselines["scratch"],
-        baselines["noisy_direct"],
+        resolved["validate"],
+        resolved["audit"],
+        resolved["pretrain"],
+        resolved["train"],
+        resolved["finetune"],
+        resolved["evaluate"],
+        {**resolved["promote"], "tracking_uri": registry},
+        resolved["publish"],
+        resolved["baselines"]["scratch"],
+        resolved["baselines"]["noisy_direct"],
         resolved,
     )

@@ -7,6 +7,7 @@ from components import images
 
 @dsl.component(base_image=images.GOLDSEAM, install_kfp_package=False)
 def report_status(
+    *,
     workspace: str,
     status: dsl.PipelineTaskFinalStatus,
 ):
@@ -26,16 +27,15 @@ def report_status(
         from goldseam.storage.atomic import write_text
 
         records = task.workspace.records(task.run)
-        failed = [record for record in records.values() if record.status == "failed"]
+        records = {name: record for name, record in records.items() if name != task.name}
+        reasons = [f"{name}: {r.error}" for name, r in records.items() if r.status == "failed"]
+        # nothing runs beside the exit handler: what still claims to run has died
+        reasons += [f"{n}: its process died" for n, r in records.items() if r.status == "running"]
         body = {
             "run": task.run,
             "status": "succeeded" if status.state == "SUCCEEDED" else "failed",
-            "reason": failed[0].error if failed else status.error_message,
-            "tasks": {
-                name: dataclasses.asdict(record)
-                for name, record in records.items()
-                if name != task.name
-            },
+            "reasons": reasons,
+            "tasks": {name: dataclasses.asdict(record) for name, record in records.items()},
         }
         text = json.dumps(body, indent=1) + "\n"
         write_text(task.workspace.root / "status" / f"{task.run}.json", text)

@@ -7,6 +7,7 @@ from components import images
 
 @dsl.component(base_image=images.GOLDSEAM, install_kfp_package=False)
 def stop(
+    *,
     gate: str,
     reasons: dsl.Input[dsl.Markdown],
     remedy: str,

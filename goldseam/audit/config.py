@@ -22,16 +22,22 @@ class ValidateConfig(StageConfig):
 
     suite: dict[str, Any] | None = None
     minimum_known: int = pydantic.Field(default=1, ge=0)
-    minimum_known_of: dict[str, int] = {}
-    sources: dict[str, tuple[str, ...]] = {}
+    minimum_known_of: dict[str, int] = pydantic.Field(default_factory=dict)
+    sources: dict[str, tuple[str, ...]] = pydantic.Field(default_factory=dict)
 
     @pydantic.model_validator(mode="after")
     def _one_suite(self) -> Self:
-        generated = {"minimum_known", "minimum_known_of", "sources"} & self.model_fields_set
-        if self.suite is not None and generated:
+        # compared with the defaults, not with what was set: a resolved recipe spells all of it out
+        shaping = {
+            "minimum_known": self.minimum_known != 1,
+            "minimum_known_of": bool(self.minimum_known_of),
+            "sources": bool(self.sources),
+        }
+        if self.suite is not None and any(shaping.values()):
+            named = ", ".join(name for name, is_set in shaping.items() if is_set)
             raise ValueError(
-                f"{', '.join(sorted(generated))} shape the generated suite, which 'suite' replaces: "
-                "write them into the suite, or leave 'suite' out"
+                f"{named}: this shapes the generated suite, which 'suite' replaces; write it into "
+                "the suite, or leave 'suite' out"
             )
         return self
 

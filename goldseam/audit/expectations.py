@@ -24,7 +24,7 @@ def _expect(kind: str, description: str, table: str = "images", **kwargs: Any) -
     }
 
 
-def _between(column: str, description: str, **limits: float | bool) -> Expectation:
+def _between(column: str, description: str, **limits: Any) -> Expectation:
     return _expect("column_values_to_be_between", description, column=column, **limits)
 
 
@@ -62,9 +62,7 @@ def generated_suite(info: DatasetInfo, config: ValidateConfig) -> dict[str, Any]
     return {"name": info.name, "expectations": expectations}
 
 
-def _task_expectations(
-    name: str, task: Task, sources: Sequence[str] | None
-) -> list[Expectation]:
+def _task_expectations(name: str, task: Task, sources: Sequence[str] | None) -> list[Expectation]:
     found = [
         _expect(
             "column_pair_values_to_be_equal",
@@ -122,7 +120,8 @@ def _box_expectations(name: str) -> list[Expectation]:
 
 def _minimum_expectations(info: DatasetInfo, config: ValidateConfig) -> list[Expectation]:
     """One expectation a task, and one a category with a minimum of its own."""
-    named = [f"{task}.{c}" for task, body in info.tasks.items() for c in body.categories]
+    counted = {n: t for n, t in info.tasks.items() if t.kind in (Kind.DETECTION, Kind.TAGS)}
+    named = [f"{name}.{category}" for name, task in counted.items() for category in task.categories]
     _check_names(config.minimum_known_of, [*info.tasks, *named], "minimum_known_of")
     if "train" not in info.splits:
         return []
@@ -130,19 +129,28 @@ def _minimum_expectations(info: DatasetInfo, config: ValidateConfig) -> list[Exp
     for name in info.tasks:
         minimum = config.minimum_known_of.get(name, config.minimum_known)
         if minimum > 0:
-            apart = [key for key in config.minimum_known_of if key.startswith(f"{name}.")]
-            where = f'split == "train" and task == "{name}"'
-            where += f" and row not in {[f'train/{key}' for key in apart]}" if apart else ""
+            where = [_where("split", "==", "train"), _where("task", "==", name)]
+            apart = [
+                f"train/{key}" for key in config.minimum_known_of if key.startswith(f"{name}.")
+            ]
+            if apart:
+                where.append(_where("row", "NOT_IN", apart))
             sentence = f"{name}, and each of its categories, is known on {minimum} training images."
-            found.append(_minimum(where, minimum, sentence))
+            found.append(_minimum({"type": "and", "conditions": where}, minimum, sentence))
     for key, minimum in config.minimum_known_of.items():
         if key not in info.tasks and minimum > 0:
             sentence = f"{key} is known on {minimum} training images."
-            found.append(_minimum(f'row == "train/{key}"', minimum, sentence))
+            found.append(_minimum(_where("row", "==", f"train/{key}"), minimum, sentence))
     return found
 
 
-def _minimum(where: str, minimum: int, sentence: str) -> Expectation:
+def _where(column: str, operator: str, value: str | list[str]) -> dict[str, Any]:
+    """A condition on rows, as Great Expectations writes it."""
+    named = {"name": column}
+    return {"type": "comparison", "column": named, "operator": operator, "parameter": value}
+
+
+def _minimum(where: dict[str, Any], minimum: int, sentence: str) -> Expectation:
     return _expect(
         "column_values_to_be_between",
         sentence,
@@ -150,7 +158,6 @@ def _minimum(where: str, minimum: int, sentence: str) -> Expectation:
         column="known",
         min_value=minimum,
         row_condition=where,
-        condition_parser="pandas",
     )
 
 

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from goldseam.dataset.coverage import coverage
-from goldseam.dataset.reading import Dataset
+from goldseam.dataset.reading import Dataset, open_shard
 from goldseam.dataset.schema import Kind, Shard, Task
 
 if TYPE_CHECKING:
@@ -28,13 +27,14 @@ MISSING = "none"
 
 
 def schema_table(dataset: Dataset) -> "pd.DataFrame":
-    """Columns row (`file/column`), file, column, declared, found; `none` where there is no such column."""
+    """Columns row (`file/column`), file, column, declared, found: Arrow types, `none` for none."""
     import pandas as pd
 
     declared = {field.name: field.type for field in dataset.info.arrow_schema()}
     rows = []
     for shard in dataset.info.shards:
-        found = {field.name: field.type for field in pq.read_schema(dataset.path / shard.file)}
+        with open_shard(dataset.path / shard.file) as parquet:
+            found = {field.name: field.type for field in parquet.schema_arrow}
         for column in [*declared, *(name for name in found if name not in declared)]:
             wanted, there = declared.get(column), found.get(column)
             # equal types may be spelled differently (the name of a list's element)
@@ -55,7 +55,7 @@ def image_table(dataset: Dataset) -> "pd.DataFrame":
 
     frame = pd.concat([_shard_table(dataset, shard) for shard in dataset.info.shards])
     splits_of_group = frame.groupby("group")["split"].transform("nunique")
-    frame.insert(frame.columns.get_loc("group") + 1, "group_splits", splits_of_group)
+    frame.insert(list(frame.columns).index("group") + 1, "group_splits", splits_of_group)
     return frame.reset_index(drop=True)
 
 
@@ -95,7 +95,7 @@ def _shard_table(dataset: Dataset, shard: Shard) -> "pd.DataFrame":
     for name, task in info.tasks.items():
         # the null mask of a struct comes with any of its parts: `path` is the one without weight
         columns += [f"{name}.path" if task.kind.is_picture else name, f"{name}_source"]
-    with pq.ParquetFile(dataset.path / shard.file) as parquet:
+    with open_shard(dataset.path / shard.file) as parquet:
         table = parquet.read(columns=columns)
     frame = table.select(["image_id", "group", "width", "height", *info.meta]).to_pandas()
     frame.insert(0, "row", shard.split + "/" + frame["image_id"].astype(str))
@@ -112,7 +112,8 @@ def _shard_table(dataset: Dataset, shard: Shard) -> "pd.DataFrame":
             }
         )
         parts.append(pd.concat([part, _details(task, column)], axis=1).add_prefix(f"{name}_"))
-    return pd.concat(parts, axis=1)
+    whole: pd.DataFrame = pd.concat(parts, axis=1)
+    return whole
 
 
 def _details(task: Task, column: pa.Array) -> "pd.DataFrame":
@@ -130,10 +131,15 @@ def _box_columns(column: pa.Array) -> "pd.DataFrame":
     import pandas as pd
 
     boxes = pc.list_flatten(column)
-    frame = pd.DataFrame({name: pc.struct_field(boxes, name).to_numpy(zero_copy_only=False)
-                          for name in ("category", *CORNERS)})
+    frame = pd.DataFrame(
+        {
+            name: pc.struct_field(boxes, name).to_numpy(zero_copy_only=False)
+            for name in ("category", *CORNERS)
+        }
+    )
     frame["side"] = np.minimum(frame["xmax"] - frame["xmin"], frame["ymax"] - frame["ymin"])
-    frame["not_finite"] = ~np.isfinite(frame[list(CORNERS)]).all(axis=1)
+    finite_N4 = np.isfinite(frame[list(CORNERS)].to_numpy())
+    frame["not_finite"] = ~finite_N4.all(axis=1)
     of_image = frame.groupby(pc.list_parent_indices(column).to_numpy())
     columns = {
         "boxes": pd.Series(pc.list_value_length(column).to_pandas(), dtype="Int64"),

@@ -65,11 +65,21 @@ class Augmentation:
             are flipped and turned by 180° only. A caption's words are not changed.
         brightness: largest shift of all pixels, as part of the range [0, 1].
         contrast: largest relative change of the distance of pixels from their mean.
+
+    Raises:
+        InvalidConfig: brightness or contrast is not in [0, 1].
     """
 
     turns: bool = True
     brightness: float = 0.0
     contrast: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidConfig(
+                    f"augmentation {name} is {getattr(self, name)}.", remedy="Give 0 to 1."
+                )
 
     def require_tasks(self, tasks: Mapping[str, Task]) -> None:
         """Refuse tasks whose labels cannot be turned with the image.

@@ -1,12 +1,11 @@
 """A batch for training: images, targets and which of them are known.
 
-Shapes: B samples, C channels or categories, H and W pixels, N boxes of one image. What stands in a
+Shapes: B samples, C colors or categories, H and W pixels, N boxes of one image. What stands in a
 target where `known` is False is the task's ignore value, NaN or -1: never a category.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +15,6 @@ from goldseam.dataset.codecs import UNKNOWN, Array, Boxes
 from goldseam.dataset.reading import Record
 from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import InvalidDataset
-
-CATEGORY_PICTURES = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,7 +95,7 @@ def collate(records: Sequence[Record], tasks: dict[str, Task]) -> Batch:
         tasks: by name, those whose labels the records carry.
 
     Raises:
-        InvalidDataset: image sizes differ, or a label does not have its image's size.
+        InvalidDataset: image sizes differ.
     """
     images_BCHW = np.stack(_checked_images(records))
     size_HW = images_BCHW.shape[2:]
@@ -117,7 +114,6 @@ def collate(records: Sequence[Record], tasks: dict[str, Task]) -> Batch:
             stacked = _unknown_target(task, len(records), size_HW)
             for position, label in enumerate(labels):
                 if label is not None:
-                    _check_shape(label, stacked.shape[1:], name, records[position])
                     stacked[position] = label
             targets[name] = torch.from_numpy(stacked)
     return Batch(
@@ -151,21 +147,10 @@ def _box_target(boxes: Boxes) -> BoxTarget:
 
 
 def unit_image(record: Record) -> Array:
-    """The image as float32 HWC in [0, 1].
-
-    Raises:
-        InvalidDataset: the pixels are neither 8 nor 16 bit.
-    """
-    image_HWC = record.image_HWC
-    if image_HWC.dtype == np.float32:  # only augmentation makes these, in [0, 1]
-        return image_HWC
-    if image_HWC.dtype not in (np.uint8, np.uint16):
-        raise InvalidDataset(
-            f"image '{record.image_id}': pixels of type {image_HWC.dtype}, expected 8 or 16 bit.",
-            remedy="Save the image as 8-bit or 16-bit PNG, JPEG or TIFF.",
-        )
-    largest = np.float32(np.iinfo(image_HWC.dtype).max)
-    return np.asarray(image_HWC, np.float32) / largest
+    """The image as float32 HWC in [0, 1]; what augmentation made so passes as it is."""
+    if record.image_HWC.dtype == np.float32:
+        return record.image_HWC
+    return np.asarray(record.image_HWC, np.float32) / np.float32(255)
 
 
 def _checked_images(records: Sequence[Record]) -> list[Array]:
@@ -175,21 +160,10 @@ def _checked_images(records: Sequence[Record]) -> list[Array]:
             raise InvalidDataset(
                 f"a batch mixes images of {_size(images[0])} ('{records[0].image_id}') and "
                 f"{_size(image_CHW)} ('{record.image_id}').",
-                remedy="Bring all images of the dataset to one size and number of channels, "
-                "or use a batch size of 1.",
+                remedy="Bring all images of the dataset to one size, or use a batch size of 1.",
             )
     return images
 
 
 def _size(image_CHW: Array) -> str:
-    channels, height, width = image_CHW.shape
-    return f"{width} x {height} px with {channels} channels"
-
-
-def _check_shape(label: Any, expected: tuple[int, ...], task: str, record: Record) -> None:
-    if label.shape != expected:
-        raise InvalidDataset(
-            f"image '{record.image_id}', task '{task}': the label has shape {label.shape}, "
-            f"its image asks for {expected}.",
-            remedy="A label has the size of its image; resize one of them.",
-        )
+    return f"{image_CHW.shape[2]} x {image_CHW.shape[1]} px"

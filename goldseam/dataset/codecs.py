@@ -5,9 +5,11 @@ invalid; normals `float32 3HW`, NaN where invalid; detection `Boxes`; tags `int8
 1 present, 0 absent, -1 unknown; caption `str`. A cell of None is an unknown label and stays None.
 """
 
+import contextlib
 import dataclasses
 import io
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ Array = npt.NDArray[Any]
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 # Pillow opens far more than the format allows, some of it by starting other programs
 PICTURE_FORMATS = ("PNG", "JPEG", "TIFF")
-MEND_IMAGE = "Encode the picture again from its source."
+MEND_PICTURE = "Encode the picture again from its source."
 UNDECODABLE = (
     UnidentifiedImageError,
     Image.DecompressionBombError,
@@ -81,62 +83,63 @@ class BadCell(ValueError):
 
 
 def encode_png(array: Array) -> bytes:
-    """An array `HW` (uint8, uint16) or `HW3` (uint8) as PNG with fixed settings: equal bytes each time."""
+    """An array `HW` (uint8, uint16) or `HW3` (uint8) as PNG; equal arrays give equal bytes."""
     stream = io.BytesIO()
     Image.fromarray(array).save(stream, format="PNG", compress_level=6, optimize=False)
     return stream.getvalue()
 
 
-def decode_picture(content: bytes) -> Array:
-    """The pixels of an encoded picture as they are stored (a palette PNG gives its indices).
-
-    Raises:
-        BadCell: the bytes are truncated or no picture.
-    """
+@contextlib.contextmanager
+def _opened(
+    content: bytes | None, formats: tuple[str, ...] = PICTURE_FORMATS
+) -> Iterator[Image.Image]:
+    if not content:
+        raise BadCell("no bytes", "a whole PNG, JPEG or TIFF", MEND_PICTURE)
     try:
-        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
-            picture.load()
-            return np.asarray(picture)
-    except UNDECODABLE as error:
-        raise _undecodable(error) from error
-
-
-def decode_image(content: bytes) -> Array:
-    """An encoded image as `uint8 HW3`; gray is repeated, a palette looked up, alpha dropped.
-
-    Raises:
-        BadCell: the bytes are truncated, no picture, or of more than 8 bits a channel.
-    """
-    try:
-        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
-            picture.load()
-            if picture.mode.startswith(("I", "F")):
-                raise BadCell(f"an image of mode {picture.mode}", "8 bits a channel", MEND_IMAGE)
-            return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        with Image.open(io.BytesIO(content), formats=formats) as picture:
+            yield picture
     except BadCell:
         raise
     except UNDECODABLE as error:
-        raise _undecodable(error) from error
+        # the message of an unidentified picture only names a place in memory
+        why = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        raise BadCell(
+            f"bytes that cannot be decoded{why}", "a whole PNG, JPEG or TIFF", MEND_PICTURE
+        ) from error
 
 
-def picture_size(content: bytes) -> tuple[int, int]:
+def decode_picture(content: bytes | None) -> Array:
+    """The pixels of an encoded picture as they are stored (a palette PNG gives its indices).
+
+    Raises:
+        BadCell: the bytes are missing, truncated or no picture.
+    """
+    with _opened(content) as picture:
+        picture.load()
+        return np.asarray(picture)
+
+
+def decode_image(content: bytes | None) -> Array:
+    """An encoded image as `uint8 HW3`; gray is repeated, a palette looked up, alpha dropped.
+
+    Raises:
+        BadCell: the bytes are missing, truncated, no picture, or of more than 8 bits a channel.
+    """
+    with _opened(content) as picture:
+        if picture.mode.startswith(("I", "F")):
+            raise BadCell(f"an image of mode {picture.mode}", "8 bits a channel", MEND_PICTURE)
+        picture.load()
+        return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def picture_size(content: bytes | None) -> tuple[int, int]:
     """(width, height) in px from the header alone.
 
     Raises:
-        BadCell: the bytes are no picture.
+        BadCell: the bytes are missing or no picture.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
-            return picture.size
-    except UNDECODABLE as error:
-        raise _undecodable(error) from error
-
-
-def _undecodable(error: BaseException) -> BadCell:
-    found = "no bytes" if isinstance(error, TypeError) else "bytes that cannot be decoded"
-    # the message of an unidentified picture only names a place in memory
-    why = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
-    return BadCell(f"{found}{why}", "a whole PNG, JPEG or TIFF", MEND_IMAGE)
+    with _opened(content) as picture:
+        return picture.size
 
 
 def encode_image(image: Array | bytes) -> dict[str, Any]:
@@ -281,14 +284,16 @@ def _decode_tags(task: Task, cell: dict[str, Any]) -> Array:
     return state_C
 
 
-def _decode_boxes(cell: list[dict[str, Any]]) -> Boxes:
+def _decode_boxes(cell: list[Any]) -> Boxes:
     if not cell:
         return Boxes.empty()
     if any(box is None or None in box.values() for box in cell):
         raise BadCell("a null inside a box", "category, corners and ignore of every box")
     corners = ("xmin", "ymin", "xmax", "ymax")
+    category_N = np.array([box["category"] for box in cell], np.int64)
     return Boxes(
-        np.array([box["category"] for box in cell], np.int32),
+        # an id beyond int32 stays outside every vocabulary instead of turning into another one
+        category_N.clip(-1, np.iinfo(np.int32).max).astype(np.int32),
         np.array([[box[corner] for corner in corners] for box in cell], np.float32),
         np.array([box["ignore"] for box in cell], bool),
     )
@@ -317,16 +322,16 @@ def _decode_regression(task: Task, stored_HW: Array) -> Array:
 def _decode_normals(content: bytes) -> Array:
     import cv2
 
-    try:
+    with _opened(content, formats=("PNG",)) as picture:
         # cv2 fills up a truncated picture and says nothing: ask for every chunk's checksum first
-        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
-            picture.verify()
-        bgr_HW3 = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (*UNDECODABLE, cv2.error) as error:
-        raise _undecodable(error) from error
+        picture.verify()
+    try:
+        bgr_HW3: Any = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        bgr_HW3 = None
     if bgr_HW3 is None or bgr_HW3.ndim != 3 or bgr_HW3.shape[2] != 3 or bgr_HW3.dtype != np.uint16:
         raise BadCell("a picture of another layout", "a PNG of 3 channels and 16 bits")
     code_3HW = np.moveaxis(bgr_HW3[:, :, ::-1], 2, 0)
-    normal_3HW = (code_3HW.astype(np.float32) - 32768) / 32767
+    normal_3HW: Array = (code_3HW.astype(np.float32) - 32768) / 32767
     normal_3HW[:, (code_3HW == 0).all(axis=0)] = np.nan
     return normal_3HW

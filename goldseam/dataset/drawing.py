@@ -122,7 +122,7 @@ def unknown_tile(height: int, width: int, text: str = "unknown") -> Array:
 def describe_label(task: Task, label: Any) -> str:
     """What a drawn label cannot show: the range of values, or how many boxes or tags."""
     if label is None:
-        return "unknown"
+        return ""
     if task.kind is Kind.REGRESSION:
         known = label[np.isfinite(label)]
         text = (

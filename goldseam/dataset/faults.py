@@ -1,4 +1,4 @@
-"""What a decoded label must be to fit its task and its image; writer, reader and check ask the same.
+"""What a decoded label must be to fit its task and image; writer, reader and check ask the same.
 
 H, W pixels of the image; C categories; N boxes.
 """
@@ -91,7 +91,7 @@ def _tag_faults(task: Task, state_C: Array) -> Iterator[BadCell]:
     if state_C.shape != (len(task.categories),):
         yield BadCell(
             f"an array of shape {state_C.shape}",
-            f"one state for each of {len(task.categories)} tags",
+            f"{len(task.categories)} states",
         )
     elif not np.isin(state_C, (-1, 0, 1)).all():
         yield BadCell(f"states {np.unique(state_C)}", "1 present, 0 absent, -1 unknown")

@@ -7,12 +7,15 @@ for a later step, and workers have no state to keep.
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+import multiprocessing
+import multiprocessing.context
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from goldseam.dataset.augmentation import Augmentation
 from goldseam.dataset.batch import Batch, BoxTarget, collate
@@ -32,10 +35,6 @@ __all__ = [
     "draw_batches",
     "evaluation_batches",
 ]
-
-WORKER_START: Literal["forkserver", "spawn"] = (
-    "forkserver"  # fork is unsafe beside CUDA and threads
-)
 
 
 def batches(
@@ -119,7 +118,7 @@ def draw_batches(
     numbers = (
         itertools.count(start_step) if steps is None else range(start_step, start_step + steps)
     )
-    return _load(source, numbers, workers, pin_memory=pin_memory)
+    return load_batches(source, numbers, workers, pin_memory=pin_memory)
 
 
 def evaluation_batches(
@@ -161,27 +160,46 @@ def evaluation_batches(
     every = range(dataset.info.rows(split)) if rows is None else rows
     table = TrainingTable(dataset, split, list(kinds), rows=every, cache=cache, decoded_limit=0)
     source = _Stretches(table, batch_size)
-    return _load(source, range(len(source)), workers, pin_memory=pin_memory)
+    return load_batches(source, range(len(source)), workers, pin_memory=pin_memory)
 
 
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """An error on its way from a worker; exceptions with keyword arguments do not survive it."""
+class BatchSource(Protocol):
+    """What makes the batch of any step on demand; it is sent to the workers."""
 
-    kind: type[GoldseamError]
-    message: str
-    remedy: str
+    def batch(self, step: int) -> Batch:
+        """The batch of a step."""
+        ...
 
-    @classmethod
-    def of(cls, error: GoldseamError) -> "Failure":
-        """What is needed to raise the error again."""
-        return cls(type(error), error.message, error.remedy)
 
-    def error(self) -> GoldseamError:
-        """The error as it was raised in the worker."""
-        again = self.kind.__new__(self.kind)
-        GoldseamError.__init__(again, self.message, remedy=self.remedy)
-        return again
+def load_batches(
+    source: BatchSource, steps: Iterable[int], workers: int, *, pin_memory: bool = False
+) -> Iterator[Batch]:
+    """The batches of some steps, in order, made here or by workers.
+
+    Worker i makes every `workers`-th batch. A `GoldseamError` in a worker is raised here as it is.
+
+    Args:
+        source: what makes them.
+        steps: which.
+        workers: number of processes; 0 makes them in this one.
+        pin_memory: whether tensors are put into page-locked memory.
+    """
+    made: Any = (source.batch(step) for step in steps)
+    if workers:
+        made = DataLoader(
+            _InWorker(source),
+            sampler=steps,
+            batch_size=None,
+            collate_fn=_unchanged,
+            num_workers=workers,
+            multiprocessing_context=_worker_context(),
+            # the loader draws a seed for its workers: not from the generator that training uses
+            generator=torch.Generator(),
+        )
+    for batch in made:
+        if isinstance(batch, _Failure):
+            raise batch.error()
+        yield batch.pin_memory() if pin_memory else batch
 
 
 class _Steps:
@@ -194,17 +212,15 @@ class _Steps:
         self.order = order
         self.augmentation = augmentation
 
-    def __getitem__(self, step: int) -> Batch | Failure:
-        try:
-            records = []
-            for draw in self.order.draws(step):
-                record = self.table[draw.row]
-                if self.augmentation is not None:
-                    record = self.augmentation(record, self.table.tasks, self.order.seed, draw.slot)
-                records.append(record)
-            return collate(records, self.table.tasks)
-        except GoldseamError as error:
-            return Failure.of(error)
+    def batch(self, step: int) -> Batch:
+        tasks, change = self.table.tasks, self.augmentation
+        records = []
+        for draw in self.order.draws(step):
+            record = self.table[draw.row]
+            if change is not None:
+                record = change(record, tasks, self.order.seed, draw.slot)
+            records.append(record)
+        return collate(records, tasks)
 
 
 class _Stretches:
@@ -217,40 +233,50 @@ class _Stretches:
     def __len__(self) -> int:
         return math.ceil(len(self.table) / self.batch_size)
 
-    def __getitem__(self, number: int) -> Batch | Failure:
-        first = number * self.batch_size
+    def batch(self, step: int) -> Batch:
+        first = step * self.batch_size
         last = min(first + self.batch_size, len(self.table))
+        return collate([self.table[row] for row in range(first, last)], self.table.tasks)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Failure:
+    """An error on its way from a worker; exceptions with keyword arguments do not survive it."""
+
+    kind: type[GoldseamError]
+    message: str
+    remedy: str
+
+    def error(self) -> GoldseamError:
+        """The error as it was raised in the worker."""
+        again = self.kind.__new__(self.kind)
+        GoldseamError.__init__(again, self.message, remedy=self.remedy)
+        return again
+
+
+class _InWorker(TorchDataset[Batch | _Failure]):
+    """A source as the map-style dataset that a loader asks for."""
+
+    def __init__(self, source: BatchSource) -> None:
+        self.source = source
+
+    def __getitem__(self, step: int) -> Batch | _Failure:
         try:
-            return collate([self.table[row] for row in range(first, last)], self.table.tasks)
+            return self.source.batch(step)
         except GoldseamError as error:
-            return Failure.of(error)
+            return _Failure(type(error), error.message, error.remedy)
 
 
-def unchanged(batch: Any) -> Any:
+def _worker_context() -> multiprocessing.context.BaseContext:
+    """Workers are forked from a server that has imported what they need, and nothing else.
+
+    Forking this process would copy its CUDA state and locks that its threads hold.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # once the server runs, this changes nothing
+    return context
+
+
+def _unchanged(batch: Any) -> Any:
     """What a loader does with a batch that is complete; a lambda cannot be sent to a worker."""
     return batch
-
-
-def _load(source: Any, numbers: Any, workers: int, *, pin_memory: bool) -> Iterator[Batch]:
-    if workers == 0:
-        made: Any = (source[number] for number in numbers)
-    else:
-        made = DataLoader(
-            source,
-            sampler=numbers,
-            batch_size=None,
-            collate_fn=unchanged,
-            num_workers=workers,
-            multiprocessing_context=WORKER_START,
-            # the loader draws a seed for its workers: not from the generator that training uses
-            generator=torch.Generator(),
-        )
-    return raised(made, pin_memory=pin_memory)
-
-
-def raised(made: Any, *, pin_memory: bool) -> Iterator[Batch]:
-    """The batches of a loader; what went wrong in a worker is raised here."""
-    for batch in made:
-        if isinstance(batch, Failure):
-            raise batch.error()
-        yield batch.pin_memory() if pin_memory else batch

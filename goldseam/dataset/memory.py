@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from goldseam.artifacts import digest_of
 from goldseam.dataset.codecs import Array
 from goldseam.dataset.order import BatchOrder
-from goldseam.dataset.reading import Dataset, Record, decode_row
+from goldseam.dataset.reading import Dataset, Record, decode_row, open_shard
 from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import InvalidConfig, InvalidDataset, OutputExists
 from goldseam.storage.atomic import atomic_folder
@@ -77,7 +76,7 @@ def _write_arrow(dataset: Dataset, split: str, columns: Sequence[str], path: Pat
     names = list(columns)
     writer = None
     for shard in dataset.shards(split):
-        with pq.ParquetFile(dataset.path / shard.file) as parquet:
+        with open_shard(dataset.path / shard.file) as parquet:
             for number in range(parquet.num_row_groups):
                 table = parquet.read_row_group(number, columns=names).select(names)
                 writer = writer or pa.ipc.new_file(str(path), table.schema)

@@ -1,7 +1,7 @@
 """Partial-label protocols: which images keep which label when only a few can be paid for.
 
-Everything is seeded, and balanced by minimization (Pocock and Simon 1975): the next image is the one
-whose traits (map block, shows a lake, …) the choice has least of.
+Everything is seeded, and balanced by minimization (Pocock and Simon 1975): the next image is the
+one whose traits (map block, shows a lake, …) the choice has least of.
 
 Shapes: N images, T tasks, C categories.
 """
@@ -93,7 +93,7 @@ def one_task_each(
                 )
             load_K = np.zeros(len(candidates), np.int64)
             for trait, count in zip(traits, counts[task], strict=True):
-                load_K += [count[trait[row]] for row in candidates]
+                load_K += [count[trait[row]] for row in candidates.tolist()]
             row = int(random.choice(candidates[load_K == load_K.min()]))
             free_NT[row] = False
             chosen_NT[row, task] = True
@@ -107,9 +107,9 @@ def known_tags(
 ) -> npt.NDArray[np.int8]:
     """Forget tags, so that of each category about `rate` stays known.
 
-    Present and absent entries of a category are drawn apart, and at least one of each stays where there
-    is one; so no category loses all of its positives by chance. An image left with nothing known gets
-    one of its tags back.
+    Present and absent entries of a category are drawn apart, and at least one of each stays where
+    there is one; so no category loses all of its positives by chance. An image left with nothing
+    known gets one of its tags back.
 
     Args:
         state_NC: 1 present, 0 absent, -1 unknown.

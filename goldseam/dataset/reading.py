@@ -151,7 +151,7 @@ def open_shard(file: Path) -> Iterator[pq.ParquetFile]:
 
 
 def schema_faults(expected: pa.Schema, found: pa.Schema) -> Iterator[tuple[str, str, str]]:
-    """(column, found, expected) wherever a shard's columns differ from what dataset.yaml declares."""
+    """(column, found, expected) wherever a shard's columns are not those of dataset.yaml."""
     for name in expected.names:
         if name not in found.names:
             yield name, "no such column", str(expected.field(name).type)
@@ -177,7 +177,7 @@ def decode_row(info: DatasetInfo, row: dict[str, Any], tasks: Sequence[str], whe
     """
     column = "image"
     try:
-        image_HWC = decode_image((row["image"] or {}).get("bytes"))
+        image_HWC = decode_image((row["image"] or {"bytes": None})["bytes"])
         labels = {}
         for column in tasks:
             task = info.tasks[column]
@@ -198,7 +198,8 @@ def open_dataset(path: Path | str, *, verify: bool = True) -> Dataset:
 
     Args:
         path: a folder with `dataset.yaml`.
-        verify: whether each shard's SHA-256, row count and columns are compared with `dataset.yaml`.
+        verify: whether SHA-256, row count and columns of each shard are compared with
+            `dataset.yaml`.
 
     Raises:
         MissingInput: the folder, its `dataset.yaml` or a shard is missing or cannot be read.

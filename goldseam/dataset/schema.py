@@ -1,7 +1,7 @@
 """What a dataset declares: its tasks, its shards, and the Arrow schema that follows from them.
 
-A label is present, absent or unknown. Unknown is `null` in the task's column; an empty list of boxes
-means that somebody looked and found none.
+A label is present, absent or unknown. Unknown is `null` in the task's column; an empty list of
+boxes means that somebody looked and found none.
 """
 
 import json
@@ -20,7 +20,8 @@ from goldseam.artifacts import digest_of
 from goldseam.errors import InvalidDataset, MissingInput, closest
 
 DATASET_FILE = "dataset.yaml"
-SPLITS = ("train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 FIXED_COLUMNS = ("image_id", "image", "width", "height", "group")
 
 # category ids are int64 and `image` is nullable because only then does 🤗 `datasets` take the
@@ -113,10 +114,8 @@ class Task(pydantic.BaseModel):
             raise ValueError("a regression task needs a unit")
         if self.kind is Kind.NORMALS and not self.axes:
             raise ValueError("a normals task needs its camera axes")
-        if not 0 <= self.ignore <= 65535 or (
-            self.kind is not Kind.SEGMENTATION and self.ignore < 2
-        ):
-            raise ValueError(f"ignore {self.ignore} is no id of 2 to 65535 beside the label's own")
+        if not 2 <= self.ignore <= 65535:
+            raise ValueError(f"ignore {self.ignore} is no id of 2 to 65535")
         if not (0 < self.scale < math.inf and math.isfinite(self.offset)):
             raise ValueError("scale must be positive, scale and offset finite")
         if self.encoding == "png16" and self.invalid not in range(65536):
@@ -130,7 +129,7 @@ class Shard(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     file: str
-    split: Literal["train", "validation", "test"]
+    split: Split
     rows: int = pydantic.Field(ge=0)
     sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
 
@@ -170,18 +169,23 @@ class DatasetInfo(pydantic.BaseModel):
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Self:
         for name, task in self.tasks.items():
-            if (
-                not name
-                or name in FIXED_COLUMNS
-                or name.startswith("meta_")
-                or name.endswith("_source")
-            ):
+            if not name.isidentifier():
+                raise ValueError(f"'{name}' is no name of a column: letters, digits and _")
+            if name in FIXED_COLUMNS or name.startswith("meta_") or name.endswith("_source"):
                 raise ValueError(f"'{name}' is the name of another column, not of a task")
             clean = task.noisy_version_of
             if clean is not None and clean not in self.tasks:
                 raise ValueError(
                     f"task '{name}' is a noisy version of '{clean}', which is not a task; "
                     f"closest: {closest(clean, self.tasks)}"
+                )
+            if clean is not None and (task.kind, task.categories) != (
+                self.tasks[clean].kind,
+                self.tasks[clean].categories,
+            ):
+                raise ValueError(
+                    f"task '{name}' is a noisy version of '{clean}', which has another kind or "
+                    "other categories"
                 )
         files = [shard.file for shard in self.shards]
         if len(set(files)) < len(files):

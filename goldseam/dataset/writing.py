@@ -97,6 +97,15 @@ class _Seen:
 
     def watch(self, split: str, samples: Iterable[Sample]) -> Iterator[Sample]:
         for sample in samples:
+            names: dict[str, Any] = {"image_id": sample.image_id, "group": sample.group}
+            for what, name in names.items():
+                if not isinstance(name, str) or not name:
+                    raise InvalidDataset(
+                        f"split '{split}', image '{sample.image_id}': {what} is {name!r}, "
+                        "expected text.",
+                        remedy=f"Give each image an {what}; where every image stands alone, its "
+                        "image_id is its group.",
+                    )
             if sample.image_id in self.images:
                 raise InvalidDataset(
                     f"split '{split}': image_id '{sample.image_id}' stands there twice.",

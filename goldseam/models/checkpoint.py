@@ -103,9 +103,10 @@ def load_weights(folder: Path) -> dict[str, torch.Tensor]:
 
     path = Path(folder) / WEIGHTS_FILE
     try:
-        return load_file(path)
+        tensors: dict[str, torch.Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise MissingInput(path, f"the weights cannot be read ({error})") from error
+    return tensors
 
 
 def load_checkpoint(folder: Path, device: str | torch.device = "cpu") -> MultitaskModel:

@@ -91,4 +91,4 @@ class ModelConfig(StageConfig):
     """The whole model: a network, and the denoiser or None for the plain multi-task model."""
 
     network: NetworkConfig = NetworkConfig()
-    diffusion: DiffusionConfig | None = DiffusionConfig()
+    diffusion: DiffusionConfig | None = None

@@ -48,7 +48,8 @@ class CrossBlock(nn.Module):
         mixed = F.scaled_dot_product_attention(
             split(self.query(query_BNE)), split(key_BNE), split(value_BNE)
         )
-        return self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        out_BNE: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        return out_BNE
 
 
 def _mlp(width: int) -> nn.Sequential:
@@ -97,7 +98,12 @@ class Denoiser(nn.Module):
 
     def condition_tokens(self, condition_BDHW: Tensor) -> Tensor:
         """Query tokens `B E h w` of the condition; computed once for all tasks and steps."""
-        return self.to_query(F.avg_pool2d(condition_BDHW, self._stride(condition_BDHW), ceil_mode=True))
+        return self._pooled(self.to_query, condition_BDHW)
+
+    def _pooled(self, projection: nn.Module, x_BDHW: Tensor) -> Tensor:
+        """Tokens `B E h w`: the mean over each token's square, projected."""
+        tokens_BEhw: Tensor = projection(F.avg_pool2d(x_BDHW, self._stride(x_BDHW), ceil_mode=True))
+        return tokens_BEhw
 
     def _stride(self, x_BDHW: Tensor) -> int:
         return min(self.config.token_stride, x_BDHW.shape[-1], x_BDHW.shape[-2])
@@ -143,16 +149,13 @@ class Denoiser(nn.Module):
     def _predict_x0(self, task: str, x_BDHW: Tensor, query_BEhw: Tensor | None, t: int) -> Tensor:
         step_D = self.step_mlp(self.step_code[t])
         hidden_BDHW = self.before[task](x_BDHW) + step_D[None, :, None, None]
-        noisy_BEhw = self.to_noisy(
-            F.avg_pool2d(hidden_BDHW, self._stride(hidden_BDHW), ceil_mode=True)
-        )
-        height, width = noisy_BEhw.shape[-2:]
+        noisy_BEhw = self._pooled(self.to_noisy, hidden_BDHW)
         noisy_BNE = noisy_BEhw.flatten(2).transpose(1, 2)
         query_BNE = noisy_BNE if query_BEhw is None else query_BEhw.flatten(2).transpose(1, 2)
         for block in self.blocks:
             query_BNE, noisy_BNE = block(query_BNE, noisy_BNE)
-        mixed_BEhw = query_BNE.transpose(1, 2).unflatten(2, (height, width))
+        mixed_BEhw = query_BNE.transpose(1, 2).reshape(*noisy_BEhw.shape)
         size = (hidden_BDHW.shape[-2], hidden_BDHW.shape[-1])
         hidden_BDHW = hidden_BDHW + resize(self.from_tokens(mixed_BEhw), size)
-        delta_BDHW = self.after[task](hidden_BDHW)
+        delta_BDHW: Tensor = self.after[task](hidden_BDHW)
         return x_BDHW + delta_BDHW if self.config.residual == "zero_init" else delta_BDHW

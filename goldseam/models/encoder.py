@@ -62,7 +62,7 @@ class AutoEncoder(nn.Module):
             raise MissingInput(
                 backbone,
                 f"no backbone can be loaded from here ({str(error).splitlines()[0]})",
-                "Name a local folder with config.json and model.safetensors, or encoder.name: small.",
+                "Name a local folder with config.json and model.safetensors, or use name: small.",
             ) from error
         self.network = cast("nn.Module", network)
         self.channels = tuple(int(channels) for channels in network.channels)

@@ -141,7 +141,7 @@ class MultitaskModel(nn.Module):
         return hasattr(self, "denoiser")
 
     def start_from_initial(self) -> None:
-        """Copy the initial heads into the final heads, so that refinement begins as the identity."""
+        """Copy the initial heads into the final heads: refinement begins as the identity."""
         for task, head in self.final_heads.items():
             head.load_state_dict(self._heads(task).head.state_dict())
 
@@ -258,7 +258,6 @@ class MultitaskModel(nn.Module):
         for task, logits in output.tags.items():
             found[task] = logits.float().sigmoid()
         return found
-
 
 
 def _mean(x_BDHW: Tensor) -> Tensor:

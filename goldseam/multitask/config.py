@@ -13,11 +13,11 @@ class TrainConfig(LearningConfig):
 
     Attributes:
         tasks: what to predict; dense tasks and tags.
-        diffusion: the denoiser; null trains the plain multi-task model.
+        diffusion: the denoiser; without it the plain multi-task model is trained.
         transfer: what is copied from the pretrained model, where one is given: its encoder, also
             its decoder, or also the heads (a clean task starts with those of its noisy version).
     """
 
     tasks: tuple[str, ...] = pydantic.Field(min_length=1)
-    diffusion: DiffusionConfig | None = DiffusionConfig()
+    diffusion: DiffusionConfig | None = None
     transfer: Literal["encoder", "decoder", "heads"] = "encoder"

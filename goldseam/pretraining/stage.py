@@ -37,4 +37,4 @@ def pretrain(config: PretrainConfig, dataset: Dataset, out: Path) -> TrainingRes
     loss = config.loss.model_copy(update={"dice": dice})
     key = stage_key("pretrain", config, dataset=dataset.info.digest)
     learning = config.model_copy(update={"loss": loss})
-    return learn("pretrain", dataset, [config.task], learning, key, out)
+    return learn("pretrain", dataset, [config.task], learning, key=key, out=out)

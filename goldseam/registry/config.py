@@ -1,4 +1,4 @@
-"""Options of the promote stage: where the registry is, what a model is called, which gates it passes."""
+"""Options of the promote stage: where the registry is, a model's name, the gates before it."""
 
 from typing import Annotated, Self
 

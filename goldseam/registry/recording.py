@@ -1,4 +1,4 @@
-"""What an MLflow run says: recipe, metrics, lineage, files; within MLflow's limits, without secrets."""
+"""What an MLflow run says: recipe, metrics, files; within MLflow's limits, without secrets."""
 
 import json
 import re
@@ -11,10 +11,11 @@ from goldseam.artifacts import canonical_json
 from goldseam.registry.tracking import Tracking, public_uri
 from goldseam.results import Estimate, EvaluationResult
 
+MODEL_FOLDER, CARD_FILE = "model", "model_card.md"
 # MLflow's limits: characters of a key, a parameter and a tag; entities of one log_batch
 KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000
 PARAM_BATCH, METRIC_BATCH = 100, 1000
-SECRET = re.compile(r"passw|secret|token|credential|(^|_)(api_?|access_?|private_?)?key$", re.I)
+SECRET = re.compile(r"(?i)passw|secret|credential|(^|_)token$|(api|access|private)_?key$")
 HIDDEN = "***"
 
 
@@ -163,6 +164,3 @@ def record_files(
             client.log_artifacts(run_id, str(path), f"artifacts/{name}")
         elif path.exists():
             client.log_artifact(run_id, str(path), f"artifacts/{name}")
-
-
-MODEL_FOLDER, CARD_FILE = "model", "model_card.md"

@@ -1,4 +1,4 @@
-"""The promote stage: gates, a run that says everything, one model version, and perhaps the alias."""
+"""The promote stage: gates, a run that says everything, one model version, and the alias."""
 
 import dataclasses
 import json
@@ -81,7 +81,7 @@ def promote(
         model_digest=evaluation.models[MODEL].model_digest,
         dataset_digest=evaluation.dataset_digest,
         recipe_digest=digest_of(recipe),
-        lineage=lineage,
+        lineage=without_secrets(lineage),
     )
     key = stage_key(
         PromotionResult.stage, config, evaluation=evaluation.digest, candidate=candidate.key
@@ -91,10 +91,17 @@ def promote(
         # an output without its version in the registry (a deleted database) is made again
         if done is not None and find_version(tracking, candidate) is not None:
             return done
-        facts = read_facts(candidate, evaluation, artifacts)
-        card = model_card(facts, evaluation, gates)
+        facts = read_facts(candidate, model, artifacts)
+        card = model_card(facts, evaluation, gates, alias=config.alias)
         run_id, version, registered = _record_and_register(
-            tracking, config, candidate, evaluation, model, card, recipe, artifacts
+            tracking,
+            config,
+            candidate,
+            evaluation,
+            model=model,
+            card=card,
+            recipe=recipe,
+            artifacts=artifacts,
         )
         gates = _settle_alias(tracking, config, version, evaluation, gates)
         promoted = _points_at(tracking, config, version)
@@ -147,6 +154,7 @@ def _record_and_register(
     config: PromoteConfig,
     candidate: Candidate,
     evaluation: EvaluationResult,
+    *,
     model: Path,
     card: str,
     recipe: Mapping[str, Any],
@@ -159,9 +167,7 @@ def _record_and_register(
     """
     client = tracking.client
     run_id, ours = begin_run(tracking, candidate, config.experiment)
-    record_numbers(
-        tracking, run_id, recipe=recipe, evaluation=evaluation, tags=candidate.tags
-    )
+    record_numbers(tracking, run_id, recipe=recipe, evaluation=evaluation, tags=candidate.tags)
     version = find_version(tracking, candidate)
     # a run that was joined from outside may belong to a version that an earlier run registered
     if version is None and client.get_run(run_id).data.tags.get(LOGGED_TAG) != candidate.key:
@@ -204,9 +210,7 @@ def _settle_alias(
     if refusal is not None:
         return (*gates, refusal)
     expected = None if current is None else str(current.version)
-    moved = move_alias(
-        tracking, config.model_name, config.alias, str(version.version), expected
-    )
+    moved = move_alias(tracking, config.model_name, config.alias, str(version.version), expected)
     if moved:
         return gates
     reason = "the alias was moved by somebody else at this very moment; run promote again"
@@ -226,7 +230,8 @@ def _note_gates(
     gates: tuple[GateDecision, ...],
 ) -> None:
     """Say on run and version how the gates went, and why."""
-    passed = "passed" if all(gate.passed for gate in gates) else "failed"
+    # an alias that somebody else took meanwhile is a reason, but no gate of the recipe
+    passed = "passed" if all(gate.passed for gate in gates[: len(config.gates)]) else "failed"
     reasons = json.dumps([dataclasses.asdict(gate) for gate in gates])
     client = tracking.client
     for name, value in ((GATES_TAG, passed), (REASONS_TAG, reasons[:5000])):

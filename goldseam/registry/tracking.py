@@ -34,8 +34,8 @@ class RegistryFailed(GoldseamError):
     def __init__(self, uri: str, message: str) -> None:
         super().__init__(
             f"MLflow at {public_uri(uri)}: {message}",
-            remedy="Check promote.tracking_uri (or MLFLOW_TRACKING_URI) and that MLflow runs there; "
-            "then run the same command again, which goes on where it stopped.",
+            remedy="Check promote.tracking_uri (or MLFLOW_TRACKING_URI) and that MLflow runs "
+            "there; then run the same command again, which goes on where it stopped.",
         )
 
 

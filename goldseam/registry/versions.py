@@ -53,7 +53,7 @@ class Candidate:
     @property
     def tags(self) -> dict[str, str]:
         """Tags of the run and of the version."""
-        tags = {f"goldseam.{name}": public_uri(value) for name, value in self.lineage.items()}
+        tags = {f"goldseam.{name}": value for name, value in self.lineage.items()}
         if "git_commit" in self.lineage:
             tags["mlflow.source.git.commit"] = self.lineage["git_commit"]
         return tags | {

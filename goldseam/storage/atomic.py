@@ -14,43 +14,72 @@ from pathlib import Path
 
 from goldseam.errors import MissingInput, OutputExists, StorageFull
 
+FULL = {errno.ENOSPC, errno.EDQUOT}
+# what the user can mend by naming another place or changing permissions
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
 
 @contextlib.contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise StorageFull(path) from error
-        if isinstance(error, PermissionError):
-            raise MissingInput(path, "no permission to write here") from error
+        if error.errno in REFUSED:
+            # the block may have failed on another file than the one it was to write
+            raise MissingInput(
+                error.filename or path,
+                f"cannot be read or written ({error.strerror})",
+                "Change its permissions, or choose another --out.",
+            ) from error
         raise
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        remedy = "Choose another --out, or move that file away."
+        raise MissingInput(error.filename, "stands where a folder is needed", remedy) from error
 
 
 def _flush(folder: Path) -> None:
     """Ask the disk to keep every file below `folder`, and the names of those files."""
     for path in [*folder.rglob("*"), folder]:
-        if path.is_symlink():
-            continue
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        if not path.is_symlink():
+            _flush_one(path)
+
+
+def _flush_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _move_into_place(folder: Path, out: Path, *, replace: bool) -> None:
     _flush(folder)
-    if out.exists():
-        if not replace:
-            raise OutputExists(out, "it is not overwritten")
+    if out.exists() and replace:
         # rename cannot replace a folder that is not empty: step aside first, remove last
         aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old-", dir=out.parent))
         out.rename(aside / out.name)
-        folder.rename(out)
-        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            folder.rename(out)
+        except OSError:
+            (aside / out.name).rename(out)
+            raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     else:
-        folder.rename(out)
+        try:
+            folder.rename(out)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and out.exists():
+                raise OutputExists(out, "it was made meanwhile and is not overwritten") from error
+            raise
+    _flush_one(out.parent)
 
 
 @contextlib.contextmanager
@@ -65,7 +94,7 @@ def atomic_folder(out: Path, *, replace: bool = False) -> Iterator[Path]:
     if out.exists() and not replace:
         raise OutputExists(out, "it is not overwritten")
     with _disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(out.parent)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.new-", dir=out.parent))
         folder.chmod(0o755)
         try:
@@ -82,23 +111,31 @@ def resumable_folder(out: Path, key: str) -> Iterator[Path]:
     Args:
         out: the final place; the work stands in `out` + ".partial" until the block ends.
         key: digest of everything the work depends on; work begun under another key is discarded.
+
+    Raises:
+        StorageFull: the disk filled up; the work so far is kept.
+        MissingInput: the place cannot be written.
     """
     partial = out.with_name(out.name + ".partial")
+    # beside the folder, since inside it would have to be removed before the folder is complete
+    stamp = out.with_name(out.name + ".partial.key")
     with _disk_errors(out):
-        stamp = partial / "key"
-        if partial.exists() and not (stamp.is_file() and stamp.read_text() == key):
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True, exist_ok=True)
-        write_text(stamp, key)
+        if not (stamp.is_file() and stamp.read_text() == key):
+            # in this order a kill never leaves a stamp on work that is not its own
+            stamp.unlink(missing_ok=True)
+            if partial.exists():
+                shutil.rmtree(partial)
+            write_text(stamp, key)
+        _make_folder(partial)
         yield partial
-        stamp.unlink()
         _move_into_place(partial, out, replace=True)
+        stamp.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     with _disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)
         try:

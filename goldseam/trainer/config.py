@@ -47,8 +47,8 @@ class LossConfig(StageConfig):
         boundary_positive: weight of boundary pixels against the others.
     """
 
-    weights: dict[str, float] = {}
-    category_weights: dict[str, tuple[float, ...]] = {}
+    weights: dict[str, float] = pydantic.Field(default_factory=dict)
+    category_weights: dict[str, tuple[float, ...]] = pydantic.Field(default_factory=dict)
     dice: float = pydantic.Field(default=0.0, ge=0)
     boundary_positive: float = pydantic.Field(default=3.0, gt=0)
 

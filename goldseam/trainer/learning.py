@@ -1,5 +1,6 @@
 """From a dataset and options to a checkpoint: what pretrain and train have in common."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from goldseam.trainer.devices import choose_device
 from goldseam.trainer.loop import fit
 from goldseam.trainer.losses import MultitaskLoss
 from goldseam.trainer.preparation import measure_preprocessing
+from goldseam.trainer.state import Progress
 from goldseam.trainer.validation import predicted_by, score
 
 EVALUATION_BATCH = 64
@@ -32,9 +34,9 @@ def learn(
     dataset: Dataset,
     tasks: Sequence[str],
     config: LearningConfig,
+    *,
     key: str,
     out: Path,
-    *,
     diffusion: DiffusionConfig | None = None,
     init: Path | None = None,
     depth: str = "encoder",
@@ -64,28 +66,32 @@ def learn(
     _require_labels(table)
     device = choose_device(config.loop.device)
     with resumable_folder(out, key) as folder:
-        model, transferred = _start(dataset, specs, config, diffusion, init, depth)
+        model, transferred = _start(
+            dataset, specs, config, diffusion=diffusion, init=init, depth=depth
+        )
         model.to(device)
         state = fit(
             what,
             model,
-            MultitaskLoss(
+            loss=MultitaskLoss(
                 specs,
                 config.loss,
                 model.preprocessing.values,
                 diffusion.deep_supervision if diffusion else 0.0,
             ),
-            lambda step: _batches(table, config, step),
-            lambda kept: _validate(kept, dataset, specs),
-            config.optimizer,
-            config.loop,
-            folder / "state",
-            transferred,
+            batches_from=lambda step: _batches(table, config, step),
+            validate=lambda kept: _validate(kept, dataset, specs),
+            optimization=config.optimizer,
+            loop=config.loop,
+            state_folder=folder / "state",
+            transferred=transferred,
         )
         save_checkpoint(
             folder / "checkpoint", model, dataset_digest=dataset.info.digest, stage_key=key
         )
-        return _finish(out, folder, key, model, state.progress.history, state.progress.best_step)
+        result = _result(key, folder, model, state.progress)
+        shutil.rmtree(folder / "state")
+    return result.at(out)
 
 
 def _require_labels(table: TrainingTable) -> None:
@@ -101,6 +107,7 @@ def _start(
     dataset: Dataset,
     specs: dict[str, Task],
     config: LearningConfig,
+    *,
     diffusion: DiffusionConfig | None,
     init: Path | None,
     depth: str,
@@ -123,34 +130,21 @@ def _batches(table: TrainingTable, config: LearningConfig, step: int) -> Iterato
     return draw_batches(table, order, start_step=step, augmentation=augmentation)
 
 
-def _validate(
-    model: MultitaskModel, dataset: Dataset, specs: dict[str, Task]
-) -> dict[str, Metric]:
-    """Metrics on validation: of the model's tasks, and of clean tasks it knows a noisy version of."""
+def _validate(model: MultitaskModel, dataset: Dataset, specs: dict[str, Task]) -> dict[str, Metric]:
+    """Metrics on validation: of the model's tasks, and of the clean versions of noisy ones."""
     tasks = {name: dataset.info.tasks[name] for name in predicted_by(specs, dataset.info.tasks)}
     batches = evaluation_batches(dataset, "validation", list(tasks), EVALUATION_BATCH)
     return score(model, batches, tasks)
 
 
-def _finish(
-    out: Path,
-    folder: Path,
-    key: str,
-    model: MultitaskModel,
-    history: list[dict[str, float | None]],
-    best_step: int,
-) -> TrainingResult:
-    import shutil
-
-    best = next(entry for entry in history if entry["step"] == best_step)
-    result = TrainingResult(
+def _result(key: str, folder: Path, model: MultitaskModel, progress: Progress) -> TrainingResult:
+    best = next(entry for entry in progress.history if entry["step"] == progress.best_step)
+    return TrainingResult(
         key=key,
         digest=digest_folder(folder / "checkpoint"),
-        steps=int(history[-1]["step"] or 0),
-        best_step=best_step,
+        steps=progress.step,
+        best_step=progress.best_step,
         validation={name: value for name, value in best.items() if "." in name},
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        history=tuple(history),
+        history=tuple(progress.history),
     ).write(folder)
-    shutil.rmtree(folder / "state")
-    return result.at(out)

@@ -28,6 +28,7 @@ NOISE_STREAM = 0x5EA3
 def fit(
     what: str,
     model: MultitaskModel,
+    *,
     loss: MultitaskLoss,
     batches_from: Callable[[int], Iterator[Batch]],
     validate: Callable[[MultitaskModel], dict[str, Metric]],
@@ -50,7 +51,7 @@ def fit(
         transferred: parameters that came from pretraining.
     """
     device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer(model, optimization, transferred)
     average = copy.deepcopy(model) if optimization.average else None
     state = TrainingState(state_folder, model, average, optimizer)
@@ -59,7 +60,9 @@ def fit(
     with progress(what, optimization.steps, done) as advance:
         for step, batch in zip(range(done, optimization.steps), batches_from(done), strict=False):
             began = time.perf_counter()
-            value, parts = _train_step(state, loss, batch.to(device), step, optimization, loop)
+            value, parts = _train_step(
+                state, loss, batch.to(device), optimization=optimization, loop=loop
+            )
             state.progress.step = step + 1
             state.progress.train_seconds += time.perf_counter() - began
             last = step + 1 == optimization.steps
@@ -77,11 +80,11 @@ def _train_step(
     state: TrainingState,
     loss: MultitaskLoss,
     batch: Batch,
-    step: int,
+    *,
     optimization: OptimizerConfig,
     loop: LoopConfig,
 ) -> tuple[float, dict[str, float]]:
-    model = state.model
+    model, step = state.model, state.progress.step
     assert isinstance(model, MultitaskModel)
     model.train()
     generator = None

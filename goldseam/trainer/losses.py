@@ -72,7 +72,9 @@ def boundary_loss(
     return _mean_over(loss_KHW, counted_KHW)
 
 
-def regression_loss(standardized_KHW: Tensor, target_KHW: Tensor, center: float, spread: float) -> Tensor:
+def regression_loss(
+    standardized_KHW: Tensor, target_KHW: Tensor, center: float, spread: float
+) -> Tensor:
     """Absolute error in units of `spread`, over pixels whose target is finite."""
     counted_KHW = target_KHW.isfinite()
     target_KHW = torch.where(counted_KHW, (target_KHW - center) / spread, 0.0)
@@ -151,6 +153,4 @@ class MultitaskLoss:
         if spec.kind is Kind.REGRESSION:
             center, spread = self.values.get(task, (0.0, 1.0))
             return regression_loss(logits_KCHW[:, 0], target, center, spread)
-        return boundary_loss(
-            logits_KCHW[:, 0], target, spec.ignore, self.config.boundary_positive
-        )
+        return boundary_loss(logits_KCHW[:, 0], target, spec.ignore, self.config.boundary_positive)

@@ -1,5 +1,7 @@
 """What holds for every metric: merging, unknown labels, group weights, directions."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,7 +32,7 @@ def test_merged_parts_equal_a_single_pass(kind, seed, cuts):
     whole = batch.into(make_metric(kind))
     edges = [0, *sorted(cuts), 12]
     merged = make_metric(kind)
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in itertools.pairwise(edges):
         before = merged.compute()
         part = batch.part(np.arange(start, end)).into(make_metric(kind))
         both = merged.merge(part)

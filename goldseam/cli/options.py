@@ -1,0 +1,51 @@
+"""Options that several commands share."""
+
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from goldseam.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from goldseam.recipe import Recipe
+
+PIPELINES = "goldseam.pipelines"
+PIPELINE = "label_to_model"
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value of the recipe."),
+]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.", show_default="the recipe's")]
+Out = Annotated[Path, typer.Option(help="Folder to make.")]
+DatasetFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A dataset folder.")]
+
+
+def pipeline(name: str = PIPELINE) -> Any:
+    """The module of an installed pipeline; the library itself knows none.
+
+    Raises:
+        MissingExtra: no package provides it, or kfp is not installed.
+    """
+    found = [point for point in entry_points(group=PIPELINES) if point.name == name]
+    if not found:
+        raise MissingExtra("goldseam", "kubeflow", f"The pipeline '{name}'")
+    try:
+        return found[0].load()
+    except ModuleNotFoundError as error:
+        raise MissingExtra(str(error.name), "kubeflow", f"The pipeline '{name}'") from error
+
+
+def recipe(
+    source: str | Path, overrides: Sequence[str] | None, device: str | None, *, tiny: bool = False
+) -> "Recipe":
+    """The recipe of a command, resolved."""
+    from goldseam.recipe import load_recipe
+
+    changes = list(overrides or ())
+    if device is not None:
+        changes.append(f"device={device}")
+    return load_recipe(source, changes, tiny=tiny, folders=[pipeline().RECIPES])

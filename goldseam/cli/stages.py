@@ -1,0 +1,222 @@
+"""One stage alone: `goldseam validate | audit | pretrain | train | finetune | evaluate | promote`.
+
+A stage takes its options from its section of a recipe, so that what was tried by hand is what the
+pipeline runs. A command that is repeated finds its output and says so.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from goldseam.cli.options import DatasetFolder, Device, Out, Set, recipe
+
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", help="Recipe whose section is used.", show_default="drafted from DIR"),
+]
+ModelFolder = Annotated[Path, typer.Option("--model", help="Output of an earlier stage.")]
+
+
+def _options(
+    source: str | None, folder: Path, set_: list[str] | None, device: str | None = None
+) -> Any:
+    """The resolved recipe, or the one that `goldseam recipe init` would write for the dataset."""
+    if source is not None:
+        return recipe(source, set_, device)
+    import tempfile
+
+    from goldseam.recipe_draft import draft_recipe
+
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "recipe.yaml"
+        path.write_text(draft_recipe(folder), encoding="utf-8")
+        return recipe(path, set_, device)
+
+
+def _checkpoint(folder: Path) -> Path:
+    """The checkpoint of a stage's output, or the folder itself when it is one."""
+    inner = folder / "checkpoint"
+    return inner if inner.is_dir() else folder
+
+
+def _log() -> None:
+    from goldseam.progress import log_to_stderr
+
+    log_to_stderr()
+
+
+def validate(folder: DatasetFolder, out: Out, source: RecipeName = None, set_: Set = None) -> None:
+    """Test the label table against expectations; exit code 2 when it fails."""
+    from goldseam.audit.validate import validate as stage
+    from goldseam.dataset.reading import open_dataset
+    from goldseam.errors import GateClosed
+
+    options = _options(source, folder, set_)
+    result = stage(options.validation, open_dataset(folder), out)
+    typer.echo(f"{result.verdict}: {result.checks} checks; {out / 'docs' / 'index.html'}")
+    if result.verdict == "fail":
+        raise GateClosed("data", result.reasons, remedy="Mend the rows that are named.")
+
+
+def audit(folder: DatasetFolder, out: Out, source: RecipeName = None, set_: Set = None) -> None:
+    """Say what is annotated, and how far noisy labels are from clean ones."""
+    from goldseam.audit.stage import audit as stage
+    from goldseam.dataset.reading import open_dataset
+
+    _log()
+    result = stage(_options(source, folder, set_).audit, open_dataset(folder), out)
+    for sentence in result.sentences:
+        typer.echo(f"- {sentence}")
+    typer.echo(f"page {out / 'index.html'}")
+
+
+def pretrain(
+    folder: DatasetFolder,
+    out: Out,
+    source: RecipeName = None,
+    device: Device = None,
+    set_: Set = None,
+) -> None:
+    """Learn an encoder and decoder from a noisy task."""
+    from goldseam.dataset.reading import open_dataset
+    from goldseam.pretraining.stage import pretrain as stage
+
+    _log()
+    options = _options(source, folder, set_, device)
+    _show_training(stage(options.pretrain, open_dataset(folder), out))
+
+
+def train(
+    folder: DatasetFolder,
+    out: Out,
+    init: Annotated[
+        Path | None, typer.Option(help="Output of 'goldseam pretrain' to start from.")
+    ] = None,
+    source: RecipeName = None,
+    device: Device = None,
+    set_: Set = None,
+) -> None:
+    """Train the multi-task model from partial labels."""
+    from goldseam.dataset.reading import open_dataset
+    from goldseam.multitask.stage import train as stage
+
+    _log()
+    options = _options(source, folder, set_, device)
+    start = None if init is None else _checkpoint(init)
+    _show_training(stage(options.train, open_dataset(folder), out, init=start))
+
+
+def finetune(
+    folder: DatasetFolder,
+    model: ModelFolder,
+    out: Out,
+    source: RecipeName = None,
+    device: Device = None,
+    set_: Set = None,
+) -> None:
+    """Repair the tag heads of a model, each category on its known labels."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from goldseam.dataset.reading import open_dataset
+    from goldseam.finetuning.stage import finetune as stage
+
+    _log()
+    options = _options(source, folder, set_, device)
+    result = stage(options.finetune, open_dataset(folder), _checkpoint(model), out)
+    table = Table("category", "present", "absent", "head", "why", title=result.task)
+    for row in result.categories:
+        head = "kept" if row.kept else "repaired"
+        table.add_row(row.category, str(row.known_present), str(row.known_absent), head, row.why)
+    Console(soft_wrap=True).print(table)
+
+
+def evaluate(
+    folder: DatasetFolder,
+    model: Annotated[
+        list[str],
+        typer.Option("--model", metavar="NAME=DIR", help="A model; one is named 'pipeline'."),
+    ],
+    out: Out,
+    source: RecipeName = None,
+    device: Device = None,
+    set_: Set = None,
+) -> None:
+    """Score models on the same held-out images, with intervals."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from goldseam.dataset.reading import open_dataset
+    from goldseam.errors import InvalidConfig
+    from goldseam.evaluation.stage import evaluate as stage
+
+    _log()
+    models: dict[str, Path] = {}
+    for given in model:
+        name, equals, path = given.partition("=")
+        if not equals:
+            raise InvalidConfig(f"--model {given} has no '='.", remedy="Write NAME=DIR.")
+        models[name] = _checkpoint(Path(path))
+    config = _options(source, folder, set_, device).evaluate
+    baselines = tuple(name for name in models if name != "pipeline")
+    config = config.model_copy(update={"baselines": baselines})
+    result = stage(config, open_dataset(folder), models, out)
+    table = Table("metric", *result.models, title=f"{result.split}: {result.images} images")
+    for key in result.models["pipeline"].metrics:
+        table.add_row(key, *(_number(s.metrics.get(key)) for s in result.models.values()))
+    Console(soft_wrap=True).print(table)
+
+
+def promote(
+    evaluation: Annotated[Path, typer.Option(help="Output of 'goldseam evaluate'.")],
+    model: ModelFolder,
+    out: Out,
+    source: Annotated[str, typer.Option("--recipe", help="Recipe with the gates.")],
+    set_: Set = None,
+) -> None:
+    """Register a model, and make it champion when the gates let it."""
+    from goldseam.registry.stage import promote as stage
+    from goldseam.results import EvaluationResult
+
+    options = recipe(source, set_, None)
+    result = stage(
+        options.promote,
+        EvaluationResult.read(evaluation),
+        _checkpoint(model),
+        out,
+        recipe=options.model_dump(mode="json", exclude_none=True),
+        lineage={},
+    )
+    for gate in result.gates:
+        typer.echo(f"{'open  ' if gate.passed else 'closed'} {gate.gate}: {gate.reason}")
+    standing = f"now {result.alias}" if result.promoted else f"not {result.alias}"
+    typer.echo(f"{result.model_name} version {result.version}: {standing}")
+
+
+def _show_training(result: Any) -> None:
+    typer.echo(f"best weights at step {result.best_step} of {result.steps}, on validation:")
+    for name, value in result.validation.items():
+        if value is not None and not name.startswith("loss."):
+            typer.echo(f"  {name:24} {value:.4f}")
+    typer.echo(f"model {result.checkpoint}")
+
+
+def _number(estimate: Any) -> str:
+    if estimate is None or estimate.value is None:
+        return "–"
+    if estimate.low is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "validate": validate,
+    "audit": audit,
+    "pretrain": pretrain,
+    "train": train,
+    "finetune": finetune,
+    "evaluate": evaluate,
+    "promote": promote,
+}

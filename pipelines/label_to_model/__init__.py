@@ -1,0 +1,68 @@
+"""The pipeline `label_to_model`: how to run it here, and how to compile it for a cluster."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from goldseam.recipe import Recipe
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def run_local(recipe: "Recipe", *, dataset: Path, out: Path, run: str) -> None:
+    """Run the pipeline on this machine.
+
+    Args:
+        recipe: the resolved recipe.
+        dataset: folder of the dataset.
+        out: receives the workspace, the registry (unless the recipe names one) and the log.
+        run: identity of the run; its records stand in `out`/workspace/runs/`run`.
+
+    Raises:
+        StageFailed: a task failed or a gate stopped the run; carries that task's message.
+        MissingInput: `dataset` is no dataset.
+        InvalidRecipe: the recipe has a null that its defaults do not have.
+    """
+    from goldseam.dataset.schema import DatasetInfo
+    from goldseam.errors import InvalidRecipe
+    from pipelines.label_to_model.pipeline import label_to_model
+    from pipelines.local import run_pipeline
+
+    body = recipe.model_dump(mode="json", exclude_none=True)
+    if type(recipe).model_validate(body) != recipe:
+        raise InvalidRecipe(
+            "the recipe sets a value to null that is not null by default, and Kubeflow Pipelines "
+            "takes no null.",
+            remedy="Leave that key out, or give it a value.",
+        )
+    run_pipeline(
+        label_to_model(),
+        {
+            "recipe": body,
+            "dataset_uri": str(dataset.resolve()),
+            "dataset_digest": DatasetInfo.read_yaml(dataset).digest,
+        },
+        out=out,
+        run=run,
+        # the recipe's own address comes first, then the user's environment, then this
+        environment={"MLFLOW_TRACKING_URI": f"sqlite:///{out.resolve()}/mlflow.db"},
+    )
+
+
+def compile_to(path: Path, **settings: Any) -> None:
+    """Compile the pipeline for a cluster.
+
+    Args:
+        path: the YAML file to write.
+        settings: fields of `pipelines.settings.Settings`, such as `image`, `gpu`,
+            `workspace_claim`.
+
+    Raises:
+        InvalidConfig: the image is not pinned by digest, or `path` is no YAML file.
+        MissingExtra: a workspace volume is asked for, and kfp-kubernetes is not installed.
+    """
+    from pipelines.compiling import write_pipeline
+    from pipelines.label_to_model.pipeline import label_to_model
+    from pipelines.settings import Settings
+
+    write_pipeline(label_to_model(Settings(cluster=True, **settings)), path)
