@@ -35,10 +35,8 @@ $(STAMP): pyproject.toml requirements.lock
 	@touch $@
 
 demo: $(STAMP) ## run the whole pipeline on real satellite images; leaves runs/coast/index.html
+	@# its last lines say where to look: the page, and how to start MLflow
 	@$(BIN)/goldseam run coast --out $(DEMO)
-	@echo
-	@echo "The page:        $(DEMO)/index.html"
-	@echo "The experiments: $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/mlflow.db"
 
 test: $(STAMP) ## run the tests, all but the slow ones; coverage by line: build/coverage/index.html
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow" \

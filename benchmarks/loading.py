@@ -2,7 +2,7 @@
 
 The control reads each sample of the same shuffled batches from its Parquet row group, as a dataset
 class over Parquet does that keeps nothing. All ways decode and stack by the same code, in one
-process, and are timed in turn within each repeat, by the clock and by the processor's time, which
+process, and are timed taking turns within each repeat, by the clock and by the processor's time, which
 other work on the machine does not change. Images and labels are generated.
 """
 
@@ -26,6 +26,7 @@ from goldseam.dataset.streaming import StreamingTable, stream_batches
 from goldseam.dataset.writing import Sample, write_dataset
 
 BATCH = 32
+TURNS = 10
 TASKS = ("cover", "distance", "tags")
 WAYS = ("row_by_row", "mapped", "streamed", "kept")
 OURS = ("mapped", "streamed")
@@ -101,16 +102,33 @@ def row_by_row(dataset: Dataset, order: BatchOrder) -> Iterator[Batch]:
         yield collate(records, {task: dataset.info.tasks[task] for task in TASKS})
 
 
-def seconds_per_batch(made: Iterator[Batch], batches: int) -> tuple[float, float]:
-    """Seconds of a batch by the clock and by the processor."""
-    next(made)  # opening files is not timed
-    clock, processor = time.perf_counter(), time.process_time()
-    for _ in range(batches):
-        next(made)
-    return (time.perf_counter() - clock) / batches, (time.process_time() - processor) / batches
+def seconds_per_batch(
+    made: dict[str, Iterator[Batch]], batches: dict[str, int]
+) -> dict[str, tuple[float, float]]:
+    """Seconds of a batch by the clock and by the processor, for each way.
+
+    The ways take turns, ten times over, so that other work on the machine slows all of them alike.
+
+    Args:
+        made: way → its batches, without end.
+        batches: way → batches in each turn.
+    """
+    clock, processor = dict.fromkeys(made, 0.0), dict.fromkeys(made, 0.0)
+    for way in made:
+        next(made[way])  # opening files is not timed
+    for way in [*made] * TURNS:
+        start, processor_start = time.perf_counter(), time.process_time()
+        for _ in range(batches[way]):
+            next(made[way])
+        clock[way] += time.perf_counter() - start
+        processor[way] += time.process_time() - processor_start
+    return {
+        way: (clock[way] / batches[way] / TURNS, processor[way] / batches[way] / TURNS)
+        for way in made
+    }
 
 
-def measure(dataset: Dataset, cache: Path, size: int, seed: int, *, quick: bool) -> list[Row]:
+def measure(dataset: Dataset, cache: Path, size: int, seed: int) -> list[Row]:
     count = dataset.info.rows("train")
     mapped = TrainingTable(dataset, "train", TASKS, cache=cache, decoded_limit=0)
     kept = TrainingTable(dataset, "train", TASKS, cache=cache)
@@ -126,14 +144,15 @@ def measure(dataset: Dataset, cache: Path, size: int, seed: int, *, quick: bool)
             expected.images_BCHW
         ):
             raise AssertionError("the ways do not give the same batch")
-    epoch = count // BATCH
     stream = StreamingTable(dataset, "train", TASKS, BATCH, seed=seed)
-    seconds = {
-        "row_by_row": seconds_per_batch(row_by_row(dataset, order), 2 if quick else 5),
-        "mapped": seconds_per_batch(draw_batches(mapped, order), epoch),
-        "streamed": seconds_per_batch(stream_batches(stream), 2 * epoch),
-        "kept": seconds_per_batch(draw_batches(kept, order), epoch),
+    made = {
+        "row_by_row": row_by_row(dataset, order),
+        "mapped": draw_batches(mapped, order),
+        "streamed": stream_batches(stream),
+        "kept": draw_batches(kept, order),
     }
+    turns = {"row_by_row": 1, "mapped": 4, "streamed": 8, "kept": 16}
+    seconds = seconds_per_batch(made, turns)
     return [
         Row(
             image_px=size,
@@ -157,11 +176,11 @@ def main(*, quick: bool, out: Path | None) -> None:
         for size, count in ((64, 256 if quick else 1024), (256, 128 if quick else 512)):
             dataset = make_dataset(Path(folder) / str(size), count, size)
             for seed in seeds:
-                rows += measure(dataset, Path(folder) / "cache", size, seed, quick=quick)
+                rows += measure(dataset, Path(folder) / "cache", size, seed)
 
     def mean(size: int, way: str, field: str) -> str:
         values = [getattr(row, field) for row in rows if (row.image_px, row.way) == (size, way)]
-        return f"{statistics.mean(values):.3g} ± {statistics.stdev(values):.1g}"
+        return f"{statistics.mean(values):.3g} ± {statistics.stdev(values):.2g}"
 
     def kept_against_mapped(field: str) -> float:
         found = {(row.seed, row.way): getattr(row, field) for row in rows if row.image_px == 64}

@@ -244,6 +244,37 @@ def parse_recipe(
         ) from error
 
 
+def as_struct(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as a parameter of a pipeline: kfp takes no null inside a struct.
+
+    Raises:
+        InvalidRecipe: a value is null that is not null by default, so that it cannot be left out.
+    """
+    body: dict[str, Any] = recipe.model_dump(mode="json", exclude_none=True)
+    if Recipe.model_validate(body) != recipe:
+        raise InvalidRecipe(
+            "the recipe sets a value to null that has another default, and Kubeflow Pipelines "
+            "takes no null.",
+            remedy="Leave that key out, or give it a value.",
+        )
+    return body
+
+
+def from_struct(body: Mapping[str, Any]) -> Recipe:
+    """The recipe behind a parameter of a pipeline, whose whole numbers arrive as floats.
+
+    Raises:
+        InvalidRecipe: names every wrong key.
+    """
+
+    def whole(text: str) -> int | float:
+        number = float(text)
+        return int(number) if number.is_integer() else number
+
+    # fields that are floats by type become floats again when they are checked
+    return parse_recipe(json.loads(json.dumps(body), parse_float=whole))
+
+
 def _describe(problem: Any, where: str, lines: Mapping[tuple[str, ...], int]) -> str:
     path = tuple(str(part) for part in problem["loc"])
     known = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)

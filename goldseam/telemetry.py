@@ -1,4 +1,4 @@
-"""Keeps the telemetry of our dependencies off: a user's labels never leave the machine because of us.
+"""Keeps the telemetry of our dependencies off: no label leaves the machine because of us.
 
 The variables are read by the libraries when they are imported, so this module runs first of all
 (`goldseam/__init__.py` imports it on its first line). A value the user set beforehand stays.
@@ -14,7 +14,7 @@ OFF = {
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-    # `datasets` tells a server of every load, of local files too, and waits where there is no network
+    # `datasets` tells a server of every load, even of local files, and may wait for the network
     "HF_UPDATE_DOWNLOAD_COUNTS": "false",
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }

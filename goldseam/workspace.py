@@ -33,6 +33,7 @@ class TaskRecord:
     """How one task of a run went; `runs/<run>/<task>.json`.
 
     Attributes:
+        begun: when, in seconds since 1970.
         reused: whether an earlier output with the same key was taken.
         peak_rss_mib: largest resident size of the task's process and its children.
         output: folder of its output.
@@ -42,6 +43,7 @@ class TaskRecord:
 
     task: str
     status: Literal["running", "succeeded", "failed"]
+    begun: float = 0.0
     seconds: float = 0.0
     peak_rss_mib: float = 0.0
     reused: bool = False
@@ -82,8 +84,9 @@ class Workspace:
 
     def records(self, run: str) -> dict[str, TaskRecord]:
         """Task → record of a run, in the order in which they were begun."""
-        files = sorted((self.root / "runs" / run).glob("*.json"), key=lambda f: f.stat().st_mtime)
-        return {file.stem: TaskRecord(**json.loads(file.read_text())) for file in files}
+        files = (self.root / "runs" / run).glob("*.json")
+        records = [TaskRecord(**json.loads(file.read_text())) for file in files]
+        return {record.task: record for record in sorted(records, key=lambda r: (r.begun, r.task))}
 
 
 class RunningTask:
@@ -158,9 +161,7 @@ def current_run() -> str:
 
 
 @contextlib.contextmanager
-def running_task(
-    name: str, workspace: str | Path, run: str | None = None
-) -> Iterator[RunningTask]:
+def running_task(name: str, workspace: str | Path, run: str | None = None) -> Iterator[RunningTask]:
     """Record how a task goes; its error reaches the user through the record.
 
     Args:
@@ -173,7 +174,8 @@ def running_task(
     """
     place = Workspace(Path(workspace))
     run = run or current_run()
-    place.write_record(run, TaskRecord(task=name, status="running"))
+    begun = time.time()
+    place.write_record(run, TaskRecord(task=name, status="running", begun=begun))
     task = RunningTask(place, run, name)
     start = time.monotonic()
 
@@ -181,6 +183,7 @@ def running_task(
         record = TaskRecord(
             task=name,
             status=status,
+            begun=begun,
             seconds=round(time.monotonic() - start, 3),
             peak_rss_mib=round(peak_rss_mib(), 1),
             reused=task.reused,

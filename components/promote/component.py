@@ -46,15 +46,14 @@ def promote(
         from pathlib import Path
 
         from goldseam.artifacts import digest_of
-        from goldseam.recipe import Recipe
+        from goldseam.recipe import from_struct
         from goldseam.registry.config import PromoteConfig
         from goldseam.registry.stage import promote as register
         from goldseam.results import DatasetReference, EvaluationResult
 
         data = DatasetReference.read(Path(dataset.path))
         measured = EvaluationResult.read(Path(evaluation.path))
-        # numbers of a struct come as floats: the recipe's types make them whole again
-        resolved = Recipe.model_validate(recipe).model_dump(mode="json")
+        resolved = from_struct(recipe).model_dump(mode="json")
         lineage = {
             "dataset_name": data.name,
             "dataset_uri": data.uri,

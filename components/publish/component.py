@@ -9,6 +9,7 @@ from components import images
 def publish(
     *,
     config: dict,
+    gates: dict,
     workspace: str,
     site: dsl.Output[dsl.Artifact],
     page: dsl.Output[dsl.HTML],
@@ -29,6 +30,7 @@ def publish(
 
     Args:
         config: the recipe's section `publish`.
+        gates: the recipe's section `promote`, for the reasons of a closed gate.
         workspace: folder where stages keep their outputs and records.
         site: receives the page with everything that it links to.
         page: receives the page alone.
@@ -53,6 +55,9 @@ def publish(
         from goldseam.artifacts import RESULT_FILE, digest_file, digest_of
         from goldseam.dashboard.config import PublishConfig
         from goldseam.dashboard.stage import publish as render
+        from goldseam.registry.config import PromoteConfig
+        from goldseam.registry.gates import decide
+        from goldseam.results import EvaluationResult
 
         given = {
             "ingest": ingest,
@@ -67,6 +72,13 @@ def publish(
             "promote": promote,
         }
         results = {name: Path(artifact.path) for name, artifact in given.items() if artifact}
+        # where a gate is closed no promotion says why
+        closed = ()
+        if evaluate and not promote:
+            closed = decide(
+                PromoteConfig.model_validate(gates).gates,
+                EvaluationResult.read(Path(evaluate.path)),
+            )
         records = task.workspace.records(task.run)
         result = task.stage(
             "publish",
@@ -79,5 +91,6 @@ def publish(
             },
             export_to=site.path,
             records=records,
+            gates=closed,
         )
         shutil.copyfile(result.folder / result.page, page.path)

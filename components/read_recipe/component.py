@@ -43,17 +43,9 @@ def read_recipe(
         import os
         from pathlib import Path
 
-        from goldseam.errors import InvalidRecipe
-        from goldseam.recipe import Recipe
+        from goldseam.recipe import as_struct, from_struct
 
-        given = Recipe.model_validate(recipe)
-        # kfp takes no null inside a struct; left out, it has to mean the same
-        resolved = given.model_dump(mode="json", exclude_none=True)
-        if Recipe.model_validate(resolved) != given:
-            raise InvalidRecipe(
-                "the recipe sets a value to null that is not null by default.",
-                remedy="Leave that key out, or give it a value.",
-            )
+        resolved = as_struct(from_struct(recipe))
         registry = (
             resolved["promote"].get("tracking_uri")
             or os.environ.get("MLFLOW_TRACKING_URI")

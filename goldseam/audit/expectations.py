@@ -135,11 +135,12 @@ def _minimum_expectations(info: DatasetInfo, config: ValidateConfig) -> list[Exp
             ]
             if apart:
                 where.append(_where("row", "NOT_IN", apart))
-            sentence = f"{name}, and each of its categories, is known on {minimum} training images."
+            each = ", and each of its categories," if name in counted else ""
+            sentence = f"{name}{each} is known on at least {minimum} training images."
             found.append(_minimum({"type": "and", "conditions": where}, minimum, sentence))
     for key, minimum in config.minimum_known_of.items():
         if key not in info.tasks and minimum > 0:
-            sentence = f"{key} is known on {minimum} training images."
+            sentence = f"{key} is known on at least {minimum} training images."
             found.append(_minimum(_where("row", "==", f"train/{key}"), minimum, sentence))
     return found
 

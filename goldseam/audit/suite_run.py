@@ -6,6 +6,7 @@ Everything happens in an ephemeral context: nothing is kept outside the folder o
 import contextlib
 import dataclasses
 import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,7 @@ class SuiteRun:
                     "show_how_to_buttons": False,
                     "store_backend": {
                         "class_name": "TupleFilesystemStoreBackend",
-                        "base_directory": str(folder),
+                        "base_directory": str(folder.resolve()),
                     },
                 },
             )
@@ -114,14 +115,19 @@ class SuiteRun:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What Great Expectations logs about a failing suite, its result says better."""
+    """What Great Expectations logs about a failing suite, its result says better.
+
+    Its import also turns every warning of the process into a log line; that is undone.
+    """
     logger = logging.getLogger("great_expectations")
-    level = logger.level
+    level, show_warning = logger.level, warnings.showwarning
     logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
         logger.setLevel(level)
+        if warnings.showwarning is not show_warning:
+            logging.captureWarnings(capture=False)
 
 
 def _suite(table: str, expectations: Sequence[Expectation]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from goldseam.dashboard.charts import curve_figure, interval_figures
 from goldseam.dashboard.comparison import Row, comparison, decimals, model_names, summaries
 from goldseam.dashboard.config import PublishConfig
-from goldseam.dashboard.pictures import gallery
+from goldseam.dashboard.pictures import galleries
 from goldseam.dashboard.reading import RunResults
 from goldseam.page import figure_html, plotly_script, render
 from goldseam.results import (
@@ -120,14 +120,15 @@ def _labels(run: RunResults) -> dict[str, Any]:
 def _evaluation(run: RunResults, config: PublishConfig, folder: Path) -> dict[str, Any]:
     evaluation = run.get("evaluate", EvaluationResult)
     if evaluation is None:
-        return {"models": (), "whole": (), "by_category": (), "summaries": (), "gallery": None}
+        return {"models": (), "whole": (), "by_category": (), "summaries": (), "galleries": ()}
     whole, by_category = comparison(evaluation)
     return {
         "models": model_names(evaluation),
         "whole": whole,
         "by_category": by_category,
         "summaries": summaries(evaluation),
-        "gallery": gallery(evaluation, run.info, config, folder),
+        "galleries": galleries(evaluation, run.info, config, folder),
+        "left_out": max(0, len(evaluation.examples) - config.examples),
     }
 
 

@@ -1,8 +1,9 @@
-"""The pictures of a run's page: the same images under every label and every model."""
+"""The pictures of a run's page: the same images under every label and every model, task by task."""
 
 import base64
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from goldseam.dashboard.config import PublishConfig
@@ -10,6 +11,7 @@ from goldseam.dataset.schema import DatasetInfo
 from goldseam.results import EvaluationResult
 
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+IMAGE = "image"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,74 +30,103 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """Examples row by row, each with the same panels; a picture without source is not there."""
+    """Examples row by row, each with the same panels.
 
+    Attributes:
+        task: what the labels and predictions are of; None where panels do not name it.
+        captions: of the columns.
+        rows: image id → pictures.
+    """
+
+    task: str | None
     captions: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Picture, ...]], ...]
-    left_out: int
 
 
-def gallery(
+def galleries(
     evaluation: EvaluationResult, info: DatasetInfo | None, config: PublishConfig, folder: Path
-) -> Gallery:
-    """Gather the pictures of an evaluation.
+) -> tuple[Gallery, ...]:
+    """Gather the pictures of an evaluation, one gallery a task.
 
     Args:
-        evaluation: its examples name files in its folder.
-        info: says which panel is a label, and of which kind.
+        evaluation: its examples name files in its folder; a panel is `image`, a task (its label) or
+            `model.task` (a prediction).
+        info: says which panel is a noisy label, and of which task.
         config: how many, and up to which size in the page.
         folder: of the page; larger pictures are copied into its `pictures/`.
     """
     shown = evaluation.examples[: config.examples]
     panels = list(dict.fromkeys(panel for example in shown for panel in example.panels))
-    captions = {panel: caption(panel, evaluation, info) for panel in panels}
-    rows = []
-    for number, example in enumerate(shown):
-        pictures = tuple(
-            Picture(
-                info is not None and panel in info.tasks,
-                f"{captions[panel]} of {example.image_id}",
-                _place(
-                    evaluation.folder,
-                    example.panels.get(panel),
-                    f"{number}-{place}",
-                    config,
-                    folder,
+    sources = {
+        (example.image_id, panel): _place(
+            evaluation.folder / file, evaluation.folder, config, folder
+        )
+        for example in shown
+        for panel, file in example.panels.items()
+    }
+    found = []
+    for task, of_task in panels_by_task(panels, info).items():
+        captions = {panel: caption(panel, evaluation, info) for panel in of_task}
+        rows = tuple(
+            (
+                example.image_id,
+                tuple(
+                    Picture(
+                        "." not in panel and panel != IMAGE and panel not in evaluation.models,
+                        f"{words}: {example.image_id}",
+                        sources.get((example.image_id, panel)),
+                    )
+                    for panel, words in captions.items()
                 ),
             )
-            for place, panel in enumerate(panels)
+            for example in shown
         )
-        rows.append((example.image_id, pictures))
-    return Gallery(tuple(captions.values()), tuple(rows), len(evaluation.examples) - len(shown))
+        found.append(Gallery(task, tuple(captions.values()), rows))
+    return tuple(found)
+
+
+def panels_by_task(panels: Sequence[str], info: DatasetInfo | None) -> dict[str | None, list[str]]:
+    """Task → its panels: the image, its label, noisy versions of that, and each prediction.
+
+    Panels that belong to no task that was predicted go with the first.
+    """
+    tasks = list(dict.fromkeys(panel.split(".", 1)[1] for panel in panels if "." in panel))
+    if not tasks:
+        return {None: list(panels)} if panels else {}
+    of_task: dict[str | None, list[str]] = {task: [] for task in tasks}
+    first = of_task[tasks[0]]
+    for panel in panels:
+        noisy = info.tasks[panel].noisy_version_of if info and panel in info.tasks else None
+        task = panel.split(".", 1)[1] if "." in panel else noisy or panel
+        if panel == IMAGE:
+            for group in of_task.values():
+                group.append(panel)
+        else:
+            of_task.get(task, first).append(panel)
+    return of_task
 
 
 def caption(panel: str, evaluation: EvaluationResult, info: DatasetInfo | None) -> str:
     """What a panel shows, in words."""
+    model = panel.split(".", 1)[0]
+    if model in evaluation.models:
+        return model
     if info is not None and panel in info.tasks:
-        noisy = info.tasks[panel].noisy_version_of is not None
-        return f"{'noisy label' if noisy else 'label'} {panel}"
-    for model in evaluation.models:
-        # `pipeline`, or `pipeline.cover` and the like
-        if panel.startswith(model) and not panel[len(model) : len(model) + 1].isalnum():
-            what = panel[len(model) + 1 :]
-            return f"{model}: {what}" if what else f"prediction of {model}"
+        return f"{'noisy label' if info.tasks[panel].noisy_version_of else 'label'} {panel}"
     return panel.replace("_", " ")
 
 
-def _place(
-    source: Path, name: str | None, stem: str, config: PublishConfig, folder: Path
-) -> str | None:
+def _place(file: Path, root: Path, config: PublishConfig, folder: Path) -> str | None:
     """Where the page finds a picture; None when the file is not there."""
-    if name is None:
-        return None
-    file = source / name
     kind = TYPES.get(file.suffix.lower())
     # a result read from disk must not make the page include any other file of the machine
-    if kind is None or not file.is_file() or not file.resolve().is_relative_to(source.resolve()):
+    if kind is None or not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
         return None
     if file.stat().st_size <= config.embed_kib * 1024:
         return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
-    target = folder / "pictures" / f"{stem}{file.suffix.lower()}"
-    target.parent.mkdir(exist_ok=True)
+    # numbered, since names of images may hold anything
+    place = folder / "pictures"
+    place.mkdir(exist_ok=True)
+    target = place / f"{sum(1 for _ in place.iterdir())}{file.suffix.lower()}"
     shutil.copyfile(file, target)
     return target.relative_to(folder).as_posix()

@@ -97,8 +97,8 @@ def collate(records: Sequence[Record], tasks: dict[str, Task]) -> Batch:
     Raises:
         InvalidDataset: image sizes differ.
     """
-    images_BCHW = np.stack(_checked_images(records))
-    size_HW = images_BCHW.shape[2:]
+    images_BCHW = _stack_images(records)
+    size_HW = tuple(images_BCHW.shape[2:])
     targets: dict[str, Tensor] = {}
     boxes: dict[str, list[BoxTarget | None]] = {}
     captions: dict[str, list[str | None]] = {}
@@ -119,7 +119,7 @@ def collate(records: Sequence[Record], tasks: dict[str, Task]) -> Batch:
     return Batch(
         image_ids=[record.image_id for record in records],
         groups=[record.group for record in records],
-        images_BCHW=torch.from_numpy(images_BCHW),
+        images_BCHW=images_BCHW,
         targets=targets,
         boxes=boxes,
         captions=captions,
@@ -153,17 +153,23 @@ def unit_image(record: Record) -> Array:
     return np.asarray(record.image_HWC, np.float32) / np.float32(255)
 
 
-def _checked_images(records: Sequence[Record]) -> list[Array]:
-    images = [np.moveaxis(unit_image(record), 2, 0) for record in records]
-    for record, image_CHW in zip(records, images, strict=True):
-        if image_CHW.shape != images[0].shape:
+def _stack_images(records: Sequence[Record]) -> Tensor:
+    """Images as float32 BCHW in [0, 1]."""
+    first = records[0]
+    for record in records:
+        if record.image_HWC.shape != first.image_HWC.shape:
             raise InvalidDataset(
-                f"a batch mixes images of {_size(images[0])} ('{records[0].image_id}') and "
-                f"{_size(image_CHW)} ('{record.image_id}').",
+                f"a batch mixes images of {_size(first)} ('{first.image_id}') and "
+                f"{_size(record)} ('{record.image_id}').",
                 remedy="Bring all images of the dataset to one size, or use a batch size of 1.",
             )
-    return images
+    if any(record.image_HWC.dtype != np.uint8 for record in records):
+        images = [np.moveaxis(unit_image(record), 2, 0) for record in records]
+        return torch.from_numpy(np.stack(images))
+    # stacked first and converted at once: half the time of converting each image
+    images = [np.moveaxis(record.image_HWC, 2, 0) for record in records]
+    return torch.from_numpy(np.stack(images)).to(torch.float32).div_(255)
 
 
-def _size(image_CHW: Array) -> str:
-    return f"{image_CHW.shape[2]} x {image_CHW.shape[1]} px"
+def _size(record: Record) -> str:
+    return f"{record.image_HWC.shape[1]} x {record.image_HWC.shape[0]} px"

@@ -109,8 +109,10 @@ def hatching(height: int, width: int, pitch: int = 8) -> Array:
 
 
 def unknown_tile(height: int, width: int, text: str = "unknown") -> Array:
-    """What stands where nobody looked: `uint8 HW3`."""
+    """What stands where nobody looked: `uint8 HW3`, without the text where there is no room."""
     picture = Image.fromarray(hatching(height, width))
+    if font(6).getlength(text) > width - 8 or height < 12:
+        return np.array(picture)
     draw = ImageDraw.Draw(picture)
     face = _fitting(text, width - 8, largest=max(8, min(height, width) // 6))
     left, top, right, bottom = draw.textbbox((width / 2, height / 2), text, font=face, anchor="mm")
@@ -130,6 +132,8 @@ def describe_label(task: Task, label: Any) -> str:
         )
     elif task.kind is Kind.DETECTION:
         text = {0: "no boxes", 1: "1 box"}.get(len(label), f"{len(label)} boxes")
+        if label.ignore_N.any():
+            text += f", {int(label.ignore_N.sum())} ignored"
     elif task.kind is Kind.TAGS:
         known_count = int((np.asarray(label) != UNKNOWN).sum())
         text = f"{known_count} of {len(task.categories)} known"
@@ -196,26 +200,31 @@ def _color_values(value_HW: Array, limits: tuple[float, float] | None) -> tuple[
 def _draw_boxes(task: Task, boxes: Boxes, image_HW3: Array, scale: int) -> Array:
     picture = Image.fromarray(image_HW3)
     draw = ImageDraw.Draw(picture)
-    colors = category_colors(len(task.categories))
+    colors = category_colors(len(task.categories)).tolist()
     line = max(1, min(image_HW3.shape[:2]) // 90)
-    face = font(max(9, min(image_HW3.shape[:2]) // 14))
+    face = font(max(9, min(image_HW3.shape[:2]) // 15))
     if not len(boxes):
-        _tag_text(draw, (3, 3), "no boxes", face, PAPER)
-    for category, corners, ignore in zip(
-        boxes.category_N.tolist(), boxes.corners_N4.tolist(), boxes.ignore_N.tolist(), strict=True
-    ):
+        _name_on_patch(draw, (3, 3), "no boxes", face, PAPER)
+    # ignored boxes first and without a name: they must not hide those that count
+    for number in np.argsort(~np.asarray(boxes.ignore_N), kind="stable").tolist():
+        category = int(boxes.category_N[number])
+        left, top, right, bottom = (round(c * scale) for c in boxes.corners_N4[number].tolist())
         # pixel i covers [i, i + 1), so the last pixel that a box covers is one before its end
-        left, top, right, bottom = (round(corner * scale) for corner in corners)
         right, bottom = max(right - 1, left), max(bottom - 1, top)
-        named = 0 <= category < len(task.categories)
-        color = tuple(colors[category].tolist()) if named and not ignore else FAINT
-        name = task.categories[category] if named else f"id {category}"
+        if boxes.ignore_N[number]:
+            draw.rectangle((left, top, right, bottom), outline=FAINT, width=line)
+            continue
+        named = 0 <= category < len(colors)
+        color = tuple(colors[category]) if named else PAPER
         draw.rectangle((left, top, right, bottom), outline=color, width=line)
-        _tag_text(draw, (left, top), f"{name} (ignored)" if ignore else name, face, color)
+        name = task.categories[category] if named else f"id {category}"
+        height = round(draw.textbbox((0, 0), name, font=face)[3]) + 4
+        above = top - height if top >= height else bottom + 1
+        _name_on_patch(draw, (left, above), name, face, color)
     return np.array(picture)
 
 
-def _tag_text(
+def _name_on_patch(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, face: Any, color: Any
 ) -> None:
     """A name on a patch of its color, kept inside the picture."""
@@ -223,7 +232,7 @@ def _tag_text(
     left, top, right, bottom = draw.textbbox((0, 0), text, font=face)
     x = max(0, min(place[0], round(width - right - 4)))
     y = max(0, min(place[1], round(height - bottom - 4)))
-    draw.rectangle((x, y, x + right - left + 4, y + bottom - top + 4), fill=color)
+    draw.rectangle((x, y, x + right - left + 3, y + bottom - top + 3), fill=color)
     ink = INK if sum(color) > 330 else PAPER
     draw.text((x + 2 - left, y + 2 - top), text, font=face, fill=ink)
 

@@ -18,7 +18,6 @@ from goldseam.finetuning.config import PENALTIES
 from goldseam.finetuning.logistic import Floats, Minimum, log_loss, minimize, rescale
 from goldseam.progress import progress
 
-
 # in cross-validation the objective need only be right to the digits by which candidates differ
 SCREENING_TOLERANCE = 1e-3
 CONVERGED = 1e-6

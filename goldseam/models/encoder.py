@@ -41,23 +41,25 @@ class AutoEncoder(nn.Module):
 
     def __init__(self, backbone: str, *, pretrained: bool) -> None:
         super().__init__()
-        from transformers import AutoBackbone, AutoConfig
+        from transformers import AutoConfig
+        from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
         try:
             config = AutoConfig.from_pretrained(backbone)
-            # all stages: a decoder needs the fine maps as well as the last one
-            stages = getattr(config, "stage_names", None)
-            if stages is None:
+            if type(config) not in MODEL_FOR_BACKBONE_MAPPING:
                 raise InvalidConfig(
                     f"encoder.backbone '{backbone}' has no feature maps.",
                     remedy="Choose a model that AutoBackbone lists, such as microsoft/resnet-18.",
                 )
-            wanted = {"out_features": list(stages[1:])}
-            if pretrained:
-                network: Any = AutoBackbone.from_pretrained(backbone, **wanted)
-            else:
-                config.out_features = wanted["out_features"]
-                network = AutoBackbone.from_config(config)
+            # all stages: a decoder needs the fine maps as well as the last one
+            config.out_features = list(config.stage_names[1:])
+            # AutoBackbone.from_pretrained of transformers 5 asks the hub about local folders too
+            architecture: Any = MODEL_FOR_BACKBONE_MAPPING[type(config)]
+            network = (
+                architecture.from_pretrained(backbone, config=config)
+                if pretrained
+                else architecture(config)
+            )
         except (OSError, ValueError) as error:
             raise MissingInput(
                 backbone,

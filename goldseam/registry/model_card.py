@@ -174,7 +174,7 @@ def _limits(facts: CardFacts, evaluation: EvaluationResult) -> list[str]:
         )
     if facts.kept:
         sentences.append(
-            "Too few labels were known to repair the tag heads of: "
+            "Tag heads that fine-tuning left as they were: "
             + "; ".join(f"{plain(name)} ({plain(why)})" for name, why in facts.kept.items())
             + "."
         )

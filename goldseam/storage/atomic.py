@@ -120,6 +120,7 @@ def resumable_folder(out: Path, key: str) -> Iterator[Path]:
     # beside the folder, since inside it would have to be removed before the folder is complete
     stamp = out.with_name(out.name + ".partial.key")
     with _disk_errors(out):
+        _make_folder(out.parent)
         if not (stamp.is_file() and stamp.read_text() == key):
             # in this order a kill never leaves a stamp on work that is not its own
             stamp.unlink(missing_ok=True)

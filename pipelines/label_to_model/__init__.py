@@ -24,21 +24,14 @@ def run_local(recipe: "Recipe", *, dataset: Path, out: Path, run: str) -> None:
         InvalidRecipe: the recipe has a null that its defaults do not have.
     """
     from goldseam.dataset.schema import DatasetInfo
-    from goldseam.errors import InvalidRecipe
+    from goldseam.recipe import as_struct
     from pipelines.label_to_model.pipeline import label_to_model
     from pipelines.local import run_pipeline
 
-    body = recipe.model_dump(mode="json", exclude_none=True)
-    if type(recipe).model_validate(body) != recipe:
-        raise InvalidRecipe(
-            "the recipe sets a value to null that is not null by default, and Kubeflow Pipelines "
-            "takes no null.",
-            remedy="Leave that key out, or give it a value.",
-        )
     run_pipeline(
         label_to_model(),
         {
-            "recipe": body,
+            "recipe": as_struct(recipe),
             "dataset_uri": str(dataset.resolve()),
             "dataset_digest": DatasetInfo.read_yaml(dataset).digest,
         },

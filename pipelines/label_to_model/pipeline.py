@@ -183,7 +183,12 @@ class Run:
             self._stop("promotion", decided.outputs["decisions"], MODEL_REMEDY, shown)
 
     def _publish(self, shown: dict[str, Any]) -> dsl.PipelineTask:
-        page = publish(config=self.section["publish"], workspace=self.data["workspace"], **shown)
+        page = publish(
+            config=self.section["publish"],
+            gates=self.section["promote"],
+            workspace=self.data["workspace"],
+            **shown,
+        )
         return self.pods.light(page, cached=False)
 
     def _stop(self, gate: str, reasons: Any, remedy: str, shown: dict[str, Any]) -> None:

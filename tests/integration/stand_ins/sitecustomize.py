@@ -37,7 +37,6 @@ def build(name):
         """The sections, as a real recipe has them."""
 
         model_config = pydantic.ConfigDict(extra="forbid")
-        note: str = ""
         validate: Config = Config()
         audit: Config = Config()
         pretrain: Config = Config()
@@ -97,13 +96,16 @@ def build(name):
             "examples": (),
         }
 
-    def publish(config, results_, out, *, records):
+    def publish(config, results_, out, *, records, gates=()):
         return stage(
             results.PublishResult, lambda *_, **__: {"page": "index.html"}, ["index.html"]
         )(config, results_, out=out, **dict.fromkeys([*results_, *records]))
 
     modules = {
-        "goldseam.recipe": {"Recipe": Recipe},
+        "goldseam.recipe": {
+            "from_struct": Recipe.model_validate,
+            "as_struct": lambda recipe: recipe.model_dump(mode="json", exclude_none=True),
+        },
         "goldseam.audit.config": {"ValidateConfig": Config, "AuditConfig": Config},
         "goldseam.audit.validate": {
             "validate": stage(

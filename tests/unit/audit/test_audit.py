@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from goldseam.errors import OutputExists
 from goldseam.results import AuditResult
 from tests.unit.audit.bays import COVER, INFO, build
 from tests.unit.audit.test_validate import LOADS
+
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "audit.md"
 
 
 def test_the_result_stands_in_its_files(dataset, tmp_path, no_network):
@@ -80,8 +83,7 @@ def test_a_disagreement_that_nobody_could_measure_is_unknown(tmp_path):
     )
     page = (tmp_path / "out" / "index.html").read_text()
     assert '<td class="number unknown">unknown</td>' in page
-    assert "Of 12 training images 6 carry a label of cover (50.0 %)" in page
-    assert "0 of survey (0.0 %)" in page
+    assert "0 of survey (0.0\u00a0%)" in page
 
 
 def test_a_noisy_task_of_another_kind_is_not_passed_over_in_silence(tmp_path):
@@ -89,6 +91,16 @@ def test_a_noisy_task_of_another_kind_is_not_passed_over_in_silence(tmp_path):
     info = INFO.model_copy(update={"tasks": {**INFO.tasks, "mined": mined}})
     result = audit(AuditConfig(), build(tmp_path / "bays", info), tmp_path / "out")
     assert any(s.startswith("mined is a noisy version of tags; how far") for s in result.sentences)
+
+
+def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch, capsys):
+    example = re.search(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    build(tmp_path / "data" / "coast")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example.group(1), DOCUMENTATION, "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "pass"
+    assert printed[1] == "All 12 training images carry a label of cover_map."
 
 
 def test_masks_are_left_alone_where_asked(dataset, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from pathlib import Path
 
 import pyarrow as pa
@@ -88,7 +89,9 @@ def broken(tmp_path_factory) -> ValidationResult:
 
 
 def test_a_sound_dataset_passes(dataset, tmp_path, no_network):
+    show_warning = warnings.showwarning
     result = validate(ValidateConfig(), dataset, tmp_path / "out")
+    assert warnings.showwarning is show_warning
     assert (result.verdict, result.reasons, result.failures) == ("pass", (), ())
     assert result.checks == len(generated_suite(dataset.info, ValidateConfig())["expectations"])
     report = json.loads((tmp_path / "out" / "validation.json").read_text())
@@ -152,13 +155,15 @@ def test_a_column_of_another_type_fails_and_ends_the_checks(dataset, tmp_path):
 
 
 def test_too_few_known_labels_fail_by_category(dataset, tmp_path):
-    """`tags` is known on 3 training images, `tags.river` on 2 of them; `objects` on 4."""
+    """`tags` is known on at least 3 training images, `tags.river` on 2 of them; `objects` on 4."""
     config = ValidateConfig(minimum_known=3, minimum_known_of={"objects": 0, "tags.sea": 4})
     result = validate(config, dataset, tmp_path / "out")
     rows = {failure.expectation: failure.rows for failure in result.failures}
     assert rows == {
-        "tags, and each of its categories, is known on 3 training images.": ("train/tags.river",),
-        "tags.sea is known on 4 training images.": ("train/tags.sea",),
+        "tags, and each of its categories, is known on at least 3 training images.": (
+            "train/tags.river",
+        ),
+        "tags.sea is known on at least 4 training images.": ("train/tags.sea",),
     }
 
 

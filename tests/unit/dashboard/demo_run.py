@@ -253,13 +253,21 @@ def _example(folder: Path, number: int) -> Example:
     shift = np.roll(cover, (2, -2), (0, 1))
     rough = np.repeat(np.repeat(shift[::4, ::4], 4, 0), 4, 1)
     noise = random.normal(scale=9, size=(64, 64, 1))
+
+    def edge(mask: np.ndarray) -> np.ndarray:
+        line = (mask != np.roll(mask, 1, 0)) | (mask != np.roll(mask, 1, 1))
+        return np.where(line[..., None], 235, 40).repeat(3, -1)
+
     pictures = {
         "image": np.clip(COLORS[cover] * 0.8 + noise, 0, 255),
         "cover": COLORS[cover],
         "cover_map": COLORS[shift],
-        "pipeline": COLORS[np.roll(cover, 1, 0)],
-        "scratch": COLORS[rough],
-        "noisy_direct": COLORS[np.roll(shift, -1, 1)],
+        "shoreline": edge(cover),
+        "pipeline.cover": COLORS[np.roll(cover, 1, 0)],
+        "pipeline.shoreline": edge(np.roll(cover, 1, 0)),
+        "scratch.cover": COLORS[rough],
+        "scratch.shoreline": edge(rough),
+        "noisy_direct.cover": COLORS[np.roll(shift, -1, 1)],
     }
     if number == 3:
         del pictures["cover_map"]

@@ -10,7 +10,9 @@ import pytest
 
 from goldseam.dashboard.config import PublishConfig
 from goldseam.dashboard.page import ui_command
+from goldseam.dashboard.pictures import caption, panels_by_task
 from goldseam.dashboard.stage import publish
+from goldseam.dataset.schema import DatasetInfo
 from goldseam.errors import OutputExists
 from goldseam.results import (
     DatasetReference,
@@ -104,7 +106,7 @@ def test_says_everything(demo: DemoRun, tmp_path: Path) -> None:
 
 def test_is_self_contained(demo: DemoRun, tmp_path: Path) -> None:
     page = make(demo, tmp_path / "out")
-    assert page.images == 5 * 6 - 1
+    assert page.images == 5 * (6 + 4) - 1
     assert page.loads
     assert all(load.startswith("data:") for load in page.loads)
     assert page.source.count("* plotly.js v") == 1
@@ -124,10 +126,29 @@ def test_unlabeled_picture_is_unknown_not_black(demo: DemoRun, tmp_path: Path) -
     assert page.source.count('<td class="unknown">unknown</td>') == 1
 
 
+def test_pictures_stand_by_task(demo: DemoRun) -> None:
+    evaluation = EvaluationResult.read(demo.folders["evaluate"])
+    info = DatasetInfo.read_yaml(Path(DatasetReference.read(demo.folders["ingest"]).uri))
+    panels = list(evaluation.examples[0].panels)
+    assert panels_by_task(panels, info) == {
+        "cover": [
+            "image",
+            "cover",
+            "cover_map",
+            *("pipeline.cover", "scratch.cover", "noisy_direct.cover"),
+        ],
+        "shoreline": ["image", "shoreline", "pipeline.shoreline", "scratch.shoreline"],
+    }
+    assert panels_by_task(["image", "pipeline"], info) == {None: ["image", "pipeline"]}
+    assert panels_by_task([], info) == {}
+    assert caption("cover_map", evaluation, info) == "noisy label cover_map"
+    assert caption("scratch.cover", evaluation, info) == "scratch"
+
+
 def test_large_pictures_stand_beside_the_page(demo: DemoRun, tmp_path: Path) -> None:
     page = make(demo, tmp_path / "out", PublishConfig(embed_kib=0, examples=2))
     pictures = [load for load in page.loads if not load.startswith("data:")]
-    assert len(pictures) == 2 * 6
+    assert len(pictures) == 2 * (6 + 4)
     assert all((tmp_path / "out" / picture).is_file() for picture in pictures)
     assert "3 more stand in the evaluation's folder" in page.text
 
@@ -135,7 +156,7 @@ def test_large_pictures_stand_beside_the_page(demo: DemoRun, tmp_path: Path) -> 
 def test_only_pictures_of_the_evaluation_are_included(demo: DemoRun, tmp_path: Path) -> None:
     (tmp_path / "stages" / "secret.png").write_bytes(b"not yours")
     (demo.folders["evaluate"] / "notes.txt").write_text("no picture")
-    panels = {"image": "../secret.png", "cover": "notes.txt", "pipeline": "gone.png"}
+    panels = {"image": "../secret.png", "cover": "notes.txt", "pipeline.cover": "gone.png"}
     evaluation = EvaluationResult.read(demo.folders["evaluate"])
     changed = dataclasses.replace(evaluation, examples=(Example("a", panels),))
     changed.write(demo.folders["evaluate"])

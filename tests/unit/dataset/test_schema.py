@@ -1,7 +1,9 @@
 """What `dataset.yaml` may say, and what it becomes."""
 
+import importlib.util
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ import pyarrow as pa
 import pydantic
 import pytest
 
+from goldseam.dataset.checking import check_dataset
+from goldseam.dataset.coverage import coverage
+from goldseam.dataset.reading import open_dataset
 from goldseam.dataset.schema import BOX, PICTURE, TAGS, DatasetInfo, Kind, Shard, Task
 from goldseam.errors import InvalidDataset
 
@@ -151,3 +156,51 @@ def test_asking_for_a_task_that_is_not_there_names_the_closest(info: DatasetInfo
     with pytest.raises(InvalidDataset, match="no task 'covers'") as caught:
         info.task("covers")
     assert caught.value.remedy == "Closest: cover."
+
+
+DOCS = Path(__file__).parents[3] / "docs" / "dataset.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_code_of_the_docs_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    write, *reads = BLOCKS
+    assert len([line for line in write.splitlines() if line]) <= 15
+    for block in (write, *reads):
+        if "import duckdb" in block and importlib.util.find_spec("duckdb") is None:
+            continue
+        exec(compile(block, str(DOCS), "exec"), {})
+    assert check_dataset(tmp_path / "shores") == []
+    printed = capsys.readouterr().out
+    assert "s0 (64, 64, 3) False" in printed
+    assert "s1 (64, 64, 3) True" in printed
+    assert "names=['boat']" in printed
+
+
+def test_the_docs_list_every_key() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    for model in (DatasetInfo, Task, Shard):
+        for key in model.model_fields:
+            assert f"`{key}`" in text, key
+    for kind in Kind:
+        assert f"`{kind}`" in text, kind
+
+
+def test_the_docs_show_the_counts_of_their_own_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(BLOCKS[0], str(DOCS), "exec"), {})
+    rows = coverage(open_dataset("shores"), splits=["train"])
+    lines = DOCS.read_text(encoding="utf-8").split("task   category  split  source")[1]
+    shown = [line.split() for line in lines.splitlines()[1:6]]
+    expected = [
+        [row.task, *([row.category] if row.category else []), row.split, "human", str(row.present),
+         *([str(row.absent)] if row.category else []), str(row.unknown)]
+        for row in rows
+        if row.source is None
+    ]  # fmt: skip
+    assert shown == expected

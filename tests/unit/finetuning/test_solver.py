@@ -9,7 +9,6 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from goldseam.errors import InvalidConfig
-
 from goldseam.finetuning.logistic import log_loss, minimize, rescale
 from goldseam.finetuning.solver import _folds, fit_heads
 

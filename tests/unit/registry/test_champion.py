@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow.artifacts
 import pytest
 
 from goldseam.artifacts import digest_folder
@@ -41,6 +42,7 @@ def test_fetches_the_registered_files(
     checkpoint: Callable[..., Path],
     evaluate: Callable[..., EvaluationResult],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = checkpoint(0)
     promote(config, evaluate(model), model, tmp_path / "out", recipe={}, lineage={})
@@ -48,6 +50,12 @@ def test_fetches_the_registered_files(
     for _ in range(2):
         assert fetch_champion(config, to) == to
         assert digest_folder(to) == digest_folder(model)
+    # the way that the model card tells
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(config.tracking_uri))
+    downloaded = mlflow.artifacts.download_artifacts(
+        "models:/coast@champion", dst_path=str(tmp_path / "download")
+    )
+    assert (Path(downloaded) / "model_card.md").is_file()
     other = config.model_copy(update={"alias": "candidate"})
     assert fetch_champion(other, tmp_path / "candidate") is None
 

@@ -150,7 +150,7 @@ def test_output_without_its_registry_is_made_again(
 @pytest.mark.parametrize(
     "broken_step", ["record_numbers", "record_files", "register", "_settle_alias", "_note_gates"]
 )
-def test_crash_is_finished_by_the_next_call(  # noqa: PLR0917 (fixtures)
+def test_crash_is_finished_by_the_next_call(
     config: PromoteConfig,
     checkpoint: Checkpoint,
     evaluate: Evaluate,
@@ -433,6 +433,7 @@ def test_two_processes_on_a_fresh_database(
     assert not (tmp_path / "mlruns").exists()
 
 
+@pytest.mark.slow
 def test_killed_process_leaves_nothing_half_done(
     config: PromoteConfig, checkpoint: Checkpoint, evaluate: Evaluate, tmp_path: Path
 ) -> None:

@@ -465,3 +465,11 @@ def test_a_damaged_copy_says_what_to_remove(partial_dataset: Dataset, tmp_path: 
     with pytest.raises(InvalidDataset, match="cached copy") as caught:
         TrainingTable(partial_dataset, "test", ["tags"], cache=tmp_path)
     assert str(path.parent) in caught.value.remedy
+
+
+def test_changed_and_unchanged_images_share_a_batch(partial_dataset: Dataset) -> None:
+    record = next(partial_dataset.records("train", []))
+    brighter = Augmentation(turns=False, brightness=0.5)(record, {}, 0, 1)
+    batch = collate([record, brighter], {})
+    torch.testing.assert_close(batch.images_BCHW[0], collate([record], {}).images_BCHW[0])
+    assert float(batch.images_BCHW.max()) <= 1

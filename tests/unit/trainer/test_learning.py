@@ -1,0 +1,161 @@
+"""Training goes on after a kill as if nothing had happened, and validation alone chooses weights."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from goldseam.errors import InvalidConfig, OutputExists
+from goldseam.models.checkpoint import load_checkpoint
+from goldseam.models.config import DiffusionConfig, EncoderConfig, NetworkConfig
+from goldseam.multitask.config import TrainConfig
+from goldseam.multitask.stage import train
+from goldseam.pretraining.config import PretrainConfig
+from goldseam.pretraining.stage import pretrain
+from goldseam.trainer import loop as loop_module
+from goldseam.trainer.config import LoopConfig, OptimizerConfig
+
+NETWORK = NetworkConfig(encoder=EncoderConfig(width=8, levels=2), decoder_width=8)
+DIFFUSION = DiffusionConfig(token_width=16, token_stride=4)
+TASKS = ("cover", "edge", "relief", "tags")
+
+
+def config(steps: int = 12, **more) -> TrainConfig:
+    return TrainConfig(
+        tasks=TASKS,
+        network=NETWORK,
+        diffusion=more.pop("diffusion", DIFFUSION),
+        optimizer=OptimizerConfig(steps=steps, batch_size=8, **more.pop("optimizer", {})),
+        loop=LoopConfig(evaluate_every=5, checkpoint_every=3, **more.pop("loop", {})),
+        **more,
+    )
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "checkpoint" / "model.safetensors").read_bytes()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("killed_at", [1, 4, 8, 11])
+def test_a_killed_run_ends_with_the_same_weights(tmp_path, disc_data, monkeypatch, killed_at, average):
+    options = config(optimizer={"average": average})
+    straight = train(options, disc_data, tmp_path / "straight")
+    step = loop_module._train_step
+    calls = 0
+
+    def dying(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == killed_at:
+            raise Killed
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(loop_module, "_train_step", dying)
+    with pytest.raises(Killed):
+        train(options, disc_data, tmp_path / "killed")
+    assert not (tmp_path / "killed").exists()
+    calls = 10**6
+    resumed = train(options, disc_data, tmp_path / "killed")
+    assert calls - 10**6 == options.optimizer.steps - 3 * ((killed_at - 1) // 3)  # it went on
+    assert weights(tmp_path / "killed") == weights(tmp_path / "straight")
+    assert resumed.digest == straight.digest
+    assert resumed.history == straight.history
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_work_begun_with_other_options_is_not_gone_on_with(tmp_path, disc_data, monkeypatch):
+    monkeypatch.setattr(loop_module, "_train_step", _raise)
+    with pytest.raises(Killed):
+        train(config(loop={"seed": 1}), disc_data, tmp_path / "out")
+    monkeypatch.undo()
+    fresh = train(config(), disc_data, tmp_path / "fresh")
+    assert train(config(), disc_data, tmp_path / "out").digest == fresh.digest
+
+
+def _raise(*args, **kwargs):
+    raise Killed
+
+
+def test_the_same_call_again_trains_nothing(tmp_path, disc_data, monkeypatch):
+    first = train(config(), disc_data, tmp_path / "out")
+    monkeypatch.setattr(loop_module, "_train_step", _raise)
+    again = train(config(), disc_data, tmp_path / "out")
+    assert again == first
+    with pytest.raises(OutputExists, match="other inputs or options"):
+        train(config(steps=13), disc_data, tmp_path / "out")
+
+
+def test_seeds_differ_and_repeat(tmp_path, disc_data):
+    digests = [
+        train(config(loop={"seed": seed}), disc_data, tmp_path / str(n)).digest
+        for n, seed in enumerate([0, 0, 1])
+    ]
+    assert weights(tmp_path / "0") == weights(tmp_path / "1") != weights(tmp_path / "2")
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_pretraining_learns_the_noisy_map_and_training_starts_from_it(tmp_path, disc_data):
+    options = PretrainConfig(
+        network=NETWORK,
+        optimizer=OptimizerConfig(steps=120, batch_size=8, learning_rate=1e-2),
+        loop=LoopConfig(evaluate_every=40),
+    )
+    pretrained = pretrain(options, disc_data, tmp_path / "pretrain")
+    assert pretrained.validation["cover_map.miou"] > 0.7
+    # the map has no bars: it cannot teach what it does not show
+    assert pretrained.validation["cover.iou.bar"] < 0.05
+    best = max(entry["selection"] for entry in pretrained.history)
+    chosen = [e for e in pretrained.history if e["step"] == pretrained.best_step]
+    assert chosen[0]["selection"] == best
+
+    start = config(steps=1, transfer="heads", optimizer={"learning_rate": 1e-9})
+    init = Path(pretrained.checkpoint)
+    trained = train(start, disc_data, tmp_path / "train", init=init)
+    assert trained.validation["cover.miou"] == pytest.approx(
+        pretrained.validation["cover.miou"], abs=0.02
+    )
+    theirs, ours = load_checkpoint(init), load_checkpoint(Path(trained.checkpoint))
+    assert theirs.preprocessing.mean == ours.preprocessing.mean
+
+
+def test_clean_labels_teach_what_the_map_does_not_show(tmp_path, disc_data):
+    options = config(steps=200, optimizer={"learning_rate": 1e-2}, loop={"select": ("cover.miou",)})
+    trained = train(options, disc_data, tmp_path / "out")
+    assert trained.validation["cover.iou.bar"] > 0.3
+    assert trained.validation["relief.mae"] < 1.5
+
+
+def test_the_initial_predictions_are_part_of_the_loss(tmp_path, disc_data):
+    trained = train(config(steps=5), disc_data, tmp_path / "out")
+    assert "loss.cover.initial" in trained.history[0]
+    plain = train(config(steps=5, diffusion=None), disc_data, tmp_path / "plain")
+    assert "loss.cover.initial" not in plain.history[0]
+
+
+def test_metric_names_that_do_not_exist_are_refused(tmp_path, disc_data):
+    with pytest.raises(InvalidConfig, match=r"'cover\.iuo'"):
+        train(config(loop={"select": ("cover.iuo",)}), disc_data, tmp_path / "out")
+
+
+def test_frozen_transfer_keeps_the_encoder(tmp_path, disc_data):
+    options = PretrainConfig(network=NETWORK, optimizer=OptimizerConfig(steps=2, batch_size=4))
+    pretrained = pretrain(options, disc_data, tmp_path / "pretrain")
+    init = Path(pretrained.checkpoint)
+    frozen = config(steps=3, optimizer={"transferred_rate": 0.0, "weight_decay": 0.5})
+    trained = train(frozen, disc_data, tmp_path / "train", init=init)
+    before = load_checkpoint(init).encoder.state_dict()
+    after = load_checkpoint(Path(trained.checkpoint)).encoder.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_what_is_left_is_the_result_and_nothing_else(tmp_path, disc_data):
+    train(config(steps=4), disc_data, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"checkpoint", "result.json"}
+    body = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert body["stage"] == "training"
+    assert body["steps"] == 4
