@@ -2,8 +2,8 @@
 
 The control reads each sample of the same shuffled batches from its Parquet row group, as a dataset
 class over Parquet does that keeps nothing. All ways decode and stack by the same code, in one
-process, and are timed taking turns within each repeat, by the clock and by the processor's time, which
-other work on the machine does not change. Images and labels are generated.
+process, and are timed taking turns, by the clock and by the processor's time, which other work on
+the machine changes less. Images and labels are generated.
 """
 
 import dataclasses
@@ -114,8 +114,8 @@ def seconds_per_batch(
         batches: way → batches in each turn.
     """
     clock, processor = dict.fromkeys(made, 0.0), dict.fromkeys(made, 0.0)
-    for way in made:
-        next(made[way])  # opening files is not timed
+    for stream in made.values():
+        next(stream)  # opening files is not timed
     for way in [*made] * TURNS:
         start, processor_start = time.perf_counter(), time.process_time()
         for _ in range(batches[way]):

@@ -4,6 +4,6 @@ The names below are the public API; each is imported when it is first used, so t
 `import goldseam` costs milliseconds.
 """
 
-from goldseam import telemetry as telemetry  # first of all: turns telemetry off  # noqa: PLC0414
+from goldseam import telemetry as telemetry  # first of all: it turns telemetry off
 
 __version__ = "0.1.0"

@@ -7,6 +7,7 @@ The command line prints `message` and `remedy` and exits with code 2; a tracebac
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def closest(value: object, known: Iterable[object]) -> str:
@@ -31,8 +32,18 @@ class GoldseamError(Exception):
         self.message = message
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a worker process hands its error to the parent by pickle, which knows no keyword arguments
+        return _revive, (type(self), self.message, self.remedy)
+
     def __str__(self) -> str:
         return f"{self.message}\n  remedy: {self.remedy}"
+
+
+def _revive(kind: type[GoldseamError], message: str, remedy: str) -> GoldseamError:
+    error = kind.__new__(kind)
+    GoldseamError.__init__(error, message, remedy=remedy)
+    return error
 
 
 class MissingInput(GoldseamError):

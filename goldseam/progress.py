@@ -18,7 +18,8 @@ LINE_SECONDS = 15.0
 class Step(Protocol):
     """Call it after each unit of work; `note` is shown beside the bar."""
 
-    def __call__(self, advance: int = 1, note: str = "") -> None: ...
+    def __call__(self, advance: int = 1, note: str = "") -> None:
+        """Say that `advance` more units are done."""
 
 
 @contextlib.contextmanager

@@ -44,6 +44,15 @@ class DatasetSection(StageConfig):
     digest: str | None = None
     revision: str | None = None
 
+    @pydantic.field_validator("options", mode="after")
+    @classmethod
+    def _whole_numbers(cls, options: dict[str, Any]) -> dict[str, Any]:
+        # Kubeflow Pipelines hands every number on as a float
+        return {
+            key: int(value) if isinstance(value, float) and value.is_integer() else value
+            for key, value in options.items()
+        }
+
     @pydantic.model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.build is None) == (self.uri is None):
@@ -157,7 +166,9 @@ def load_recipe(
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidRecipe(f"{path} is no YAML: {error}", remedy="Mend the file.") from error
     if not isinstance(body, dict):
-        raise InvalidRecipe(f"{path} holds no sections.", remedy="Start from 'goldseam recipe init'.")
+        raise InvalidRecipe(
+            f"{path} holds no sections.", remedy="Start from 'goldseam recipe init'."
+        )
     small = body.pop("tiny", None) or {}
     if tiny:
         if not small:

@@ -1,4 +1,4 @@
-"""A first recipe for somebody's own dataset, drafted from what it declares and how much is known."""
+"""A first recipe for somebody's own dataset, from what it declares and what is known."""
 
 from pathlib import Path
 from typing import Any

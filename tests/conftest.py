@@ -26,7 +26,9 @@ def discs(seed: int, count: int, *, partial: bool) -> Iterator[Sample]:
         disk_HW = (rows - y) ** 2 + (columns - x) ** 2 < radius**2
         bar_HW = (columns >= at) & (columns < at + 2) & has_bar
         mask_HW = np.where(bar_HW, 2, np.where(disk_HW, 1, 0)).astype(np.uint8)
-        light_HW = 110 + 90 * (mask_HW == 1) - 80 * (mask_HW == 2) + random.normal(0, 10, mask_HW.shape)
+        light_HW = (
+            110 + 90 * (mask_HW == 1) - 80 * (mask_HW == 2) + random.normal(0, 10, mask_HW.shape)
+        )
         image_HW3 = np.repeat(light_HW.clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
         edge_HW = mask_HW != np.roll(mask_HW, 1, axis=1)
         relief_HW = np.where(mask_HW == 1, radius, 0.0).astype(np.float32)
@@ -82,3 +84,31 @@ def disc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def disc_data(disc_folder: Path) -> Dataset:
     return open_dataset(disc_folder)
+
+
+@pytest.fixture(scope="session")
+def disc_models(disc_data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Checkpoints: a noisy map's model, and a multi-task diffusion model that began with it."""
+    from goldseam.models.config import DiffusionConfig, EncoderConfig, NetworkConfig
+    from goldseam.multitask.config import TrainConfig
+    from goldseam.multitask.stage import train
+    from goldseam.pretraining.config import PretrainConfig
+    from goldseam.pretraining.stage import pretrain
+    from goldseam.trainer.config import OptimizerConfig
+
+    out = tmp_path_factory.mktemp("models")
+    network = NetworkConfig(encoder=EncoderConfig(width=8, levels=2), decoder_width=8)
+    optimizer = OptimizerConfig(steps=30, batch_size=8, learning_rate=1e-2)
+    noisy = pretrain(
+        PretrainConfig(network=network, optimizer=optimizer), disc_data, out / "pretrain"
+    )
+    init = Path(noisy.checkpoint)
+    options = TrainConfig(
+        tasks=("cover", "edge", "relief", "tags"),
+        network=network,
+        optimizer=optimizer,
+        diffusion=DiffusionConfig(token_width=16, token_stride=4),
+        transfer="heads",
+    )
+    trained = train(options, disc_data, out / "train", init=init)
+    return {"pipeline": Path(trained.checkpoint), "noisy_direct": init}

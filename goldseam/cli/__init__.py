@@ -1,4 +1,4 @@
-"""The command line: `goldseam …`. Heavy libraries are imported inside the commands that need them."""
+"""The command line: `goldseam …`; heavy libraries are imported inside the commands."""
 
 from goldseam.cli.app import main
 

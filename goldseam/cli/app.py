@@ -34,7 +34,8 @@ def _version(*, wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True)
+        bool,
+        typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True),
     ] = False,
 ) -> None:
     """Train vision models on broken labels, and learn what those labels are worth."""

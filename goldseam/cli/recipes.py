@@ -8,9 +8,7 @@ import typer
 from goldseam.cli.options import DatasetFolder, Set, recipe
 
 app = typer.Typer(help="Write and check recipes.", no_args_is_help=True)
-Source = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A YAML file, or a name that ships.")
-]
+Source = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or a name that ships.")]
 
 
 @app.command()

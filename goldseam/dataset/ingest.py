@@ -1,4 +1,4 @@
-"""The first stage: turn a location into a dataset reference, and refuse data that is not the promised."""
+"""The first stage: a location becomes a dataset reference; other data is refused."""
 
 from pathlib import Path
 

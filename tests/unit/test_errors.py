@@ -86,3 +86,13 @@ def test_parts_stay_readable_by_programs() -> None:
 )
 def test_closest_names_the_nearest_word_or_all(value: object, known: object, expected: str) -> None:
     assert closest(value, known) == expected  # type: ignore[arg-type]
+
+
+def test_an_error_of_a_worker_process_arrives_whole():
+    import copy
+
+    error = errors.DigestMismatch("a/b", "sha256:1", "sha256:2", "Fetch it again.")
+    again = copy.copy(error)  # by the same protocol as between processes
+    assert type(again) is errors.DigestMismatch
+    assert str(again) == str(error)
+    assert again.remedy == "Fetch it again."

@@ -24,7 +24,10 @@ def test_a_model_comes_back_as_it_was(tmp_path, images_B3HW):
     for task, prediction in model.predict(images_B3HW).items():
         assert torch.equal(prediction, again.predict(images_B3HW)[task])
     assert save(again, tmp_path / "b") == digest
-    assert {path.name for path in (tmp_path / "a").iterdir()} == {"config.json", "model.safetensors"}
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+    }
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path):

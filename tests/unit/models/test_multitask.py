@@ -1,4 +1,4 @@
-"""What the multi-task model promises: known images only, exact grouping, refinement from identity."""
+"""What the model promises: known images only, exact grouping, refinement from the identity."""
 
 import pytest
 import torch
@@ -73,7 +73,9 @@ def test_a_task_without_labels_learns_nothing_from_the_final_loss(images_B3HW, k
     assert model.encoder.levels[0][0][0].weight.grad.any()
 
 
-def test_the_condition_is_detached_from_the_predictions_but_trains_its_convolution(images_B3HW, known):
+def test_the_condition_is_detached_from_the_predictions_but_trains_its_convolution(
+    images_B3HW, known
+):
     model = awaken(build(DIFFUSION))
     model(images_B3HW, known).final["cover"].square().sum().backward()
     assert model.condition.weight.grad.any()
@@ -113,7 +115,8 @@ def test_predictions_have_the_shapes_and_ranges_that_are_promised(images_B3HW):
     assert torch.allclose(found["cover"].sum(1), torch.ones(BATCH, 16, 16), atol=1e-5)
     assert found["edge"].shape == found["relief"].shape == (BATCH, 16, 16)
     assert found["tags"].shape == (BATCH, 3)
-    assert 0 <= found["edge"].min() and found["tags"].max() <= 1
+    assert found["edge"].min() >= 0
+    assert found["tags"].max() <= 1
 
 
 @pytest.mark.parametrize("size", [(17, 23), (8, 40)])

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import json_format, struct_pb2
 
 from goldseam.errors import InvalidRecipe
-from goldseam.recipe import Recipe, as_struct, from_struct, load_recipe
+from goldseam.recipe import as_struct, from_struct, load_recipe
 from pipelines.label_to_model import RECIPES
 
 SHIPPED = sorted(RECIPES.glob("*.yaml"))

@@ -1,4 +1,4 @@
-"""Training goes on after a kill as if nothing had happened, and validation alone chooses weights."""
+"""Training goes on after a kill as if nothing had happened; validation chooses weights."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,9 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
 @pytest.mark.parametrize("killed_at", [1, 4, 8, 11])
-def test_a_killed_run_ends_with_the_same_weights(tmp_path, disc_data, monkeypatch, killed_at, average):
+def test_a_killed_run_ends_with_the_same_weights(
+    tmp_path, disc_data, monkeypatch, killed_at, average
+):
     options = config(optimizer={"average": average})
     straight = train(options, disc_data, tmp_path / "straight")
     step = loop_module._train_step

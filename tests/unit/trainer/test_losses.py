@@ -63,7 +63,9 @@ def test_a_perfect_mask_has_no_dice_loss():
 def test_nan_targets_never_reach_the_gradient():
     target = random(K, H, W)
     target[:2] = float("nan")
-    loss, gradient = loss_and_gradient(lambda x: regression_loss(x, target, 0.0, 1.0), random(K, H, W, seed=2))
+    loss, gradient = loss_and_gradient(
+        lambda x: regression_loss(x, target, 0.0, 1.0), random(K, H, W, seed=2)
+    )
     assert torch.isfinite(loss)
     assert torch.isfinite(gradient).all()
     assert not gradient[:2].any()

@@ -1,0 +1,125 @@
+"""The command line as a user types it: one message, a remedy, exit code 2."""
+
+import json
+
+import pytest
+
+from goldseam.cli import main
+
+
+@pytest.fixture
+def goldseam(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["goldseam", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def test_help_names_every_command(goldseam):
+    code, out, _ = goldseam("--help")
+    assert code == 0
+    for command in ("run", "compile", "dataset", "recipe", "validate", "audit", "pretrain",
+                    "train", "finetune", "evaluate", "promote"):  # fmt: skip
+        assert command in out
+
+
+def test_version(goldseam):
+    from goldseam import __version__
+
+    assert goldseam("--version") == (0, f"goldseam {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "remedy"),
+    [
+        (("dataset", "check", "nowhere"), "nowhere", "dataset build"),
+        (("audit", "nowhere", "--out", "o"), "dataset.yaml", "dataset build"),
+        (("run", "cost"), "is no recipe", "coast"),
+        (
+            ("recipe", "check", "coast", "--set", "trian=1"),
+            "no such key 'trian'",
+            "goldseam recipe",
+        ),
+        (("dataset", "build", "coats", "--out", "o"), "no example dataset", "coast"),
+        (("evaluate", "DIR", "--model", "x", "--out", "o"), "has no '='", "NAME=DIR"),
+    ],
+)
+def test_bad_input_is_one_message_a_remedy_and_exit_code_2(
+    goldseam, tmp_path, monkeypatch, arguments, message, remedy
+):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = goldseam(*arguments)
+    assert code == 2
+    assert message in err
+    assert remedy in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_the_traceback(goldseam):
+    from goldseam.errors import MissingInput
+
+    with pytest.raises(MissingInput):
+        goldseam("dataset", "check", "nowhere", "--debug")
+
+
+def test_check_and_show(goldseam, disc_folder, tmp_path):
+    code, out, _ = goldseam("dataset", "check", disc_folder)
+    assert (code, out) == (0, f"{disc_folder}: no problem found\n")
+    code, out, _ = goldseam("dataset", "show", disc_folder, "--sheet", tmp_path / "sheet.png")
+    assert code == 0
+    assert "unknown" in out
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_damaged_shard_is_named(goldseam, disc_folder, tmp_path):
+    import shutil
+
+    shutil.copytree(disc_folder, tmp_path / "d")
+    shard = next((tmp_path / "d").glob("train*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-10])
+    for command in (("dataset", "check", tmp_path / "d"), ("audit", tmp_path / "d", "--out", "o")):
+        code, out, err = goldseam(*command)
+        assert code == 2
+        assert shard.name in out + err
+
+
+def test_recipes_are_shown_checked_and_drafted(goldseam, disc_folder, tmp_path):
+    code, out, _ = goldseam("recipe", "show", "coast")
+    assert code == 0
+    assert "learning_rate" in out
+    file = tmp_path / "recipe.yaml"
+    assert goldseam("recipe", "init", disc_folder, "--out", file)[0] == 0
+    code, out, _ = goldseam("recipe", "check", file)
+    assert code == 0
+    assert "in order" in out
+    code, _, err = goldseam("recipe", "init", disc_folder, "--out", file)
+    assert code == 2
+    assert "not overwritten" in err
+
+
+def test_finetune_and_evaluate_alone(goldseam, disc_folder, disc_models, tmp_path):
+    pipeline = disc_models["pipeline"]
+    code, out, err = goldseam(
+        "finetune", disc_folder, "--model", pipeline, "--out", tmp_path / "f",
+        "--set", "finetune.minimum_known=3", "--set", "finetune.folds=2",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "kept" in out
+    code, out, err = goldseam(
+        "evaluate", disc_folder, "--model", f"pipeline={tmp_path / 'f'}",
+        "--model", f"noisy_direct={disc_models['noisy_direct']}", "--out", tmp_path / "e",
+        "--set", "evaluate.intervals.resamples=10",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "cover.miou" in out
+    body = json.loads((tmp_path / "e" / "result.json").read_text())
+    assert set(body["models"]) == {"pipeline", "noisy_direct"}

@@ -1,0 +1,93 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import average_precision_score, confusion_matrix
+
+from goldseam.dataset.loading import evaluation_batches
+from goldseam.errors import InvalidConfig
+from goldseam.evaluation.config import EvaluateConfig, IntervalConfig
+from goldseam.evaluation.stage import evaluate
+from goldseam.models.checkpoint import load_checkpoint
+from goldseam.results import EvaluationResult
+
+CONFIG = EvaluateConfig(
+    baselines=("noisy_direct",), intervals=IntervalConfig(resamples=50), examples=3
+)
+
+
+@pytest.fixture(scope="module")
+def evaluation(disc_data, disc_models, tmp_path_factory):
+    return evaluate(CONFIG, disc_data, disc_models, tmp_path_factory.mktemp("evaluate") / "out")
+
+
+def predictions(data, folder, task, source):
+    model = load_checkpoint(folder)
+    found, truth = [], []
+    for batch in evaluation_batches(data, "test", [task], 5):
+        found.append(model.predict(batch.images_BCHW)[source].numpy())
+        truth.append(batch.targets[task].numpy())
+    return np.concatenate(found), np.concatenate(truth)
+
+
+@pytest.mark.parametrize(
+    ("model", "source"), [("pipeline", "cover"), ("noisy_direct", "cover_map")]
+)
+def test_miou_is_that_of_one_confusion_matrix(evaluation, disc_data, disc_models, model, source):
+    found, truth = predictions(disc_data, disc_models[model], "cover", source)
+    cells = confusion_matrix(truth.ravel(), found.argmax(1).ravel(), labels=[0, 1, 2])
+    union = cells.sum(0) + cells.sum(1) - cells.diagonal()
+    expected = (cells.diagonal() / union)[cells.sum(1) > 0].mean()
+    assert evaluation.models[model].metrics["cover.miou"].value == pytest.approx(expected)
+
+
+def test_map_is_scikit_learns(evaluation, disc_data, disc_models):
+    found, truth = predictions(disc_data, disc_models["pipeline"], "tags", "tags")
+    expected = [
+        average_precision_score(truth[:, c], found[:, c])
+        for c in range(3)
+        if 0 < truth[:, c].sum() < len(truth)
+    ]
+    value = evaluation.models["pipeline"].metrics["tags.map"].value
+    assert value == pytest.approx(np.mean(expected))
+
+
+def test_noisy_labels_are_never_the_truth(evaluation):
+    keys = {key for scores in evaluation.models.values() for key in scores.metrics}
+    assert not any(key.startswith("cover_map.") for key in keys)
+    assert {key.partition(".")[0] for key in keys} == {"cover", "edge", "relief", "tags"}
+    only_cover = evaluation.models["noisy_direct"].metrics
+    assert {key.partition(".")[0] for key in only_cover} == {"cover"}
+
+
+def test_differences_are_pipeline_minus_other(evaluation):
+    mine, theirs = evaluation.models["pipeline"], evaluation.models["noisy_direct"]
+    difference = evaluation.differences["noisy_direct"]["cover.miou"]
+    expected = mine.metrics["cover.miou"].value - theirs.metrics["cover.miou"].value
+    assert difference.value == pytest.approx(expected)
+    assert difference.low <= difference.value <= difference.high
+
+
+def test_pictures_show_label_map_and_every_prediction(evaluation):
+    assert len(evaluation.examples) == 3
+    for example in evaluation.examples:
+        assert {"image", "cover", "cover_map", "pipeline.cover", "noisy_direct.cover"} <= set(
+            example.panels
+        )
+        assert "noisy_direct.edge" not in example.panels
+        for file in example.panels.values():
+            assert Image.open(evaluation.folder / file).size == (16, 16)
+
+
+def test_the_same_inputs_give_the_same_digest(evaluation, disc_data, disc_models, tmp_path):
+    again = evaluate(CONFIG, disc_data, disc_models, tmp_path / "again")
+    assert again.digest == evaluation.digest
+    assert EvaluationResult.read(tmp_path / "again") == replace(again, folder=Path())
+
+
+def test_a_missing_baseline_is_named(disc_data, disc_models, tmp_path):
+    with pytest.raises(InvalidConfig, match="no model 'scratch'"):
+        evaluate(EvaluateConfig(), disc_data, disc_models, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,139 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from goldseam.errors import GoldseamError, InvalidRecipe, MissingInput
+from goldseam.recipe import Recipe, load_recipe, parse_recipe
+from goldseam.recipe_draft import draft_recipe
+from pipelines.label_to_model import RECIPES
+
+FOLDERS = [RECIPES]
+
+
+@pytest.fixture
+def coast() -> Recipe:
+    return load_recipe("coast", folders=FOLDERS)
+
+
+@pytest.mark.parametrize("file", sorted(RECIPES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_recipe_that_ships_is_in_order(file):
+    recipe = load_recipe(file)
+    body = recipe.model_dump(mode="json", exclude_none=True)
+    assert Recipe.model_validate(body) == recipe
+
+
+def test_baselines_get_the_steps_of_pretrain_and_train_together(coast):
+    total = coast.pretrain.optimizer.steps + coast.train.optimizer.steps
+    assert coast.baselines.scratch.optimizer.steps == total
+    assert coast.baselines.noisy_direct.optimizer.steps == total
+    changed = load_recipe("coast", ["pretrain.optimizer.steps=7"], folders=FOLDERS)
+    assert changed.baselines.scratch.optimizer.steps == 7 + coast.train.optimizer.steps
+
+
+def test_the_scratch_baseline_sees_no_noisy_label_and_no_diffusion(coast):
+    assert coast.pretrain.task not in coast.baselines.scratch.tasks
+    assert coast.baselines.scratch.diffusion is None
+
+
+def test_what_stands_at_the_top_reaches_every_section_that_learns():
+    recipe = load_recipe(
+        "coast", ["seed=5", "device=cpu", "network.decoder_width=8"], folders=FOLDERS
+    )
+    sections = (
+        recipe.pretrain, recipe.train, recipe.baselines.scratch, recipe.baselines.noisy_direct
+    )  # fmt: skip
+    assert {section.loop.seed for section in sections} == {5}
+    assert {section.loop.device for section in sections} == {"cpu"}
+    assert {section.network.decoder_width for section in sections} == {8}
+    assert recipe.finetune.device == recipe.evaluate.device == "cpu"
+
+
+def test_a_section_may_differ_from_the_top():
+    recipe = load_recipe("coast", ["seed=5", "train.loop.seed=6"], folders=FOLDERS)
+    assert recipe.train.loop.seed == 6
+    assert recipe.pretrain.loop.seed == 5
+
+
+def test_tiny_is_the_same_recipe_made_small(coast):
+    tiny = load_recipe("coast", tiny=True, folders=FOLDERS)
+    assert tiny.pretrain.optimizer.steps < coast.pretrain.optimizer.steps
+    assert tiny.dataset.options["tiny"] is True
+    assert tiny.train.tasks == coast.train.tasks
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trian.transfer=heads", "no such key 'trian'; closest: train"),
+        (
+            "train.optimizer.lerning_rate=1",
+            "'train.optimizer.lerning_rate'; closest: learning_rate",
+        ),
+        ("train.diffusion.step=3", "closest: steps"),
+        ("pretrain.optimizer.steps=many", "valid integer"),
+        ("pretrain.optimizer.steps=0", "greater than or equal to 1"),
+        ("train.transfer=hed", "'encoder', 'decoder' or 'heads'"),
+        ("dataset.uri=here", "either 'build'"),
+        ("promote.gates=[{metric: a}]", "exactly one of"),
+        ("seed", "has no '='"),
+        ("train.tasks.x=1", "is no section"),
+        ("validate.suite=nowhere.json", "no expectation suite"),
+    ],
+)
+def test_every_wrong_key_is_named_with_the_nearest_right_one(override, message):
+    with pytest.raises(GoldseamError) as caught:
+        load_recipe("coast", [override], folders=FOLDERS)
+    assert message in str(caught.value)
+
+
+def test_the_line_in_the_file_is_named(tmp_path):
+    path = tmp_path / "r.yaml"
+    text = (RECIPES / "coast.yaml").read_text().replace("transfer: heads", "transfre: heads")
+    path.write_text(text)
+    line = next(n for n, row in enumerate(text.splitlines(), 1) if "transfre" in row)
+    with pytest.raises(InvalidRecipe, match=rf"line {line}: no such key 'train\.transfre'"):
+        load_recipe(path)
+
+
+def test_files_that_are_no_recipe_are_named(tmp_path):
+    with pytest.raises(MissingInput, match="coast"):
+        load_recipe("cost", folders=FOLDERS)
+    (tmp_path / "broken.yaml").write_text("a: [")
+    with pytest.raises(InvalidRecipe, match="no YAML"):
+        load_recipe(tmp_path / "broken.yaml")
+    (tmp_path / "list.yaml").write_text("- a")
+    with pytest.raises(InvalidRecipe, match="no sections"):
+        load_recipe(tmp_path / "list.yaml")
+
+
+def test_a_suite_is_taken_in_so_that_a_cluster_needs_no_file(tmp_path):
+    (tmp_path / "suite.json").write_text('{"name": "mine", "expectations": []}')
+    path = tmp_path / "r.yaml"
+    body = yaml.safe_load((RECIPES / "coast.yaml").read_text())
+    body["validate"] = {"suite": "suite.json"}
+    path.write_text(yaml.safe_dump(body))
+    assert load_recipe(path).validation.suite == {"name": "mine", "expectations": []}
+
+
+def test_numbers_survive_the_way_through_a_struct(coast):
+    """Kubeflow Pipelines hands every number on as a float."""
+
+    def floats(value):
+        if isinstance(value, dict):
+            return {key: floats(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [floats(inner) for inner in value]
+        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    body = floats(coast.model_dump(mode="json", exclude_none=True))
+    assert parse_recipe(body).digest == coast.digest
+
+
+def test_a_drafted_recipe_fits_the_dataset(disc_folder: Path, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(draft_recipe(disc_folder))
+    recipe = load_recipe(path)
+    assert recipe.pretrain.task == "cover_map"
+    assert set(recipe.train.tasks) == {"cover", "edge", "relief", "tags"}
+    assert recipe.dataset.uri == str(disc_folder)
