@@ -5,9 +5,11 @@ same inputs finds it and a changed option never does. `runs/<run>/<task>.json` s
 a run went. On a cluster the workspace is a mounted volume; it is what lets a killed task go on.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -174,6 +176,8 @@ def running_task(name: str, workspace: str | Path, run: str | None = None) -> It
     """
     place = Workspace(Path(workspace))
     run = run or current_run()
+    # the last garbage collection of a process that imported torch would cost it a second
+    atexit.register(gc.freeze)
     begun = time.time()
     place.write_record(run, TaskRecord(task=name, status="running", begun=begun))
     task = RunningTask(place, run, name)

@@ -22,7 +22,7 @@ class Settings:
     Attributes:
         cluster: whether they do; without it no resources are asked for.
         image: image of all tasks, pinned by digest; None for that of the components.
-        gpu: accelerators of each learning task; 0 for none.
+        gpu: accelerators of each learning task; True is one, 0 none.
         gpu_type: resource name of the accelerator.
         workspace: where the workspace volume is mounted.
         workspace_claim: name of the persistent volume claim of the workspace; None for no volume.
@@ -63,7 +63,7 @@ class Settings:
         """Settings of a task that runs a model: it is worth an accelerator and a second try."""
         self._task(task, cpu="2", memory="4Gi", cached=cached)
         if self.cluster and self.gpu:
-            task.set_accelerator_type(self.gpu_type).set_accelerator_limit(self.gpu)
+            task.set_accelerator_type(self.gpu_type).set_accelerator_limit(int(self.gpu))
         if self.cluster and self.retries:
             task.set_retry(self.retries, backoff_duration="30s")
         return task

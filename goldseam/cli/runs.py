@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from goldseam.workspace import TaskRecord
 
 SUMMARY_FILE = "summary.json"
-RUN = "latest"
 
 
 def run(
@@ -33,25 +33,18 @@ def run(
     Leaves OUT/index.html for people and OUT/summary.json for programs. A stage whose inputs and
     options did not change is not run again.
     """
-    from goldseam.errors import GoldseamError
-    from goldseam.storage.atomic import write_text
-    from goldseam.workspace import Workspace
-
     resolved = recipe(source, set_, device, tiny=tiny)
     out = out or Path("runs") / (resolved.name + ("-tiny" if tiny else ""))
+    data = _dataset(resolved.dataset, out)
+    run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    status = "failed"
     try:
-        data = _dataset(resolved.dataset, out)
-        pipeline().run_local(resolved, dataset=data, out=out, run=RUN)
+        pipeline().run_local(resolved, dataset=data, out=out, run=run_id)
         status = "succeeded"
-    except GoldseamError:
-        status = "failed"
-        raise
     finally:
+        # a run that failed leaves its page and summary too: they say where and why
         if (out / "workspace").is_dir():
-            records = Workspace(out / "workspace").records(RUN)
-            summary = summarize(status if "status" in locals() else "failed", records, out)
-            write_text(out / SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
-    _tell(summary, out)
+            _tell(_summarize(run_id, status, out), out)
 
 
 def _dataset(section: "DatasetSection", out: Path) -> Path:
@@ -70,8 +63,12 @@ def _dataset(section: "DatasetSection", out: Path) -> Path:
     return folder
 
 
-def summarize(status: str, records: Mapping[str, "TaskRecord"], out: Path) -> dict[str, Any]:
-    """The content of `summary.json`; puts the run's page and what it links to into `out`."""
+def _summarize(run_id: str, status: str, out: Path) -> dict[str, Any]:
+    """Write `summary.json`, and the run's page with what it links to, into `out`."""
+    from goldseam.storage.atomic import write_text
+    from goldseam.workspace import Workspace
+
+    records = Workspace(out / "workspace").records(run_id)
     stages = {
         name: {
             "status": record.status,
@@ -82,13 +79,16 @@ def summarize(status: str, records: Mapping[str, "TaskRecord"], out: Path) -> di
         }
         for name, record in records.items()
     }
-    return {
+    summary = {
+        "run": run_id,
         "status": status,
         "stages": stages,
         "metrics": _metrics(records.get("evaluate")),
         "model_version": _model_version(records.get("promote")),
         "page": _page(records, out),
     }
+    write_text(out / SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
+    return summary
 
 
 def _metrics(record: "TaskRecord | None") -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _tell(summary: Mapping[str, Any], out: Path) -> None:
     """Where to look."""
     from rich.console import Console
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(stderr=summary["status"] == "failed", soft_wrap=True, highlight=False)
     if summary["page"]:
         console.print(f"page     {out / summary['page']}")
     if summary["model_version"]:
@@ -144,7 +144,7 @@ def _tell(summary: Mapping[str, Any], out: Path) -> None:
     console.print(f"summary  {out / SUMMARY_FILE}")
     if (out / "mlflow.db").is_file():
         database = (out / "mlflow.db").resolve()
-        console.print(f"tracking .venv/bin/mlflow ui --backend-store-uri sqlite:///{database}")
+        console.print(f"tracking mlflow ui --backend-store-uri sqlite:///{database}")
 
 
 def compile_pipeline(

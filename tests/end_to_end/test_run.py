@@ -92,7 +92,7 @@ def test_the_run_leaves_a_summary_and_a_page(finished: Path) -> None:
 
 
 def test_baselines_had_as_many_steps(finished: Path) -> None:
-    records = finished / "out" / "workspace" / "runs" / "latest"
+    records = finished / "out" / "workspace" / "runs" / summary(finished)["run"]
 
     def steps(task: str) -> int:
         output = Path(json.loads((records / f"{task}.json").read_text())["output"])

@@ -173,9 +173,14 @@ def test_memory_is_asked_for(text: str) -> None:
 
 def test_a_gpu_is_asked_for_on_demand_and_for_learning_only(text: str) -> None:
     assert "accelerator" not in text
-    with_gpu = executors(compiled(label_to_model(Settings(cluster=True, gpu=1))))
-    asking = {n for n, e in with_gpu.items() if "accelerator" in e["container"]["resources"]}
-    assert asking == {
+    with_gpu = executors(compiled(label_to_model(Settings(cluster=True, gpu=True))))
+    asking = {
+        name: resources["accelerator"]["resourceCount"]
+        for name, executor in with_gpu.items()
+        if "accelerator" in (resources := executor["container"]["resources"])
+    }
+    assert set(asking.values()) == {"1"}
+    assert set(asking) == {
         "exec-pretrain",
         "exec-pretrain-2",
         "exec-train",
