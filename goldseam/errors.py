@@ -76,12 +76,13 @@ class DigestMismatch(GoldseamError):
 
 
 class StorageFull(GoldseamError):
-    """The disk filled up while writing; what was begun has been removed."""
+    """The disk filled up while writing; nothing half-written stays."""
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(
-            f"{path}: no space left on the disk; nothing was written.",
-            remedy="Free space or choose another --out, then run the same command again.",
+            f"{path}: no space left on the disk; it was not written.",
+            remedy="Free space or choose another --out, then run the same command again: training "
+            "goes on from its last checkpoint.",
         )
 
 

@@ -39,7 +39,14 @@ def run(
     run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     status = "failed"
     try:
-        pipeline().run_local(resolved, dataset=data, out=out, run=run_id)
+        pipeline().run_local(
+            resolved,
+            dataset=data,
+            out=out,
+            run=run_id,
+            digest=resolved.dataset.digest,
+            revision=resolved.dataset.revision,
+        )
         status = "succeeded"
     finally:
         # a run that failed leaves its page and summary too: they say where and why

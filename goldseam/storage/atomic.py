@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from goldseam.errors import MissingInput, OutputExists, StorageFull
+from goldseam.errors import GoldseamError, MissingInput, OutputExists, StorageFull
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 # what the user can mend by naming another place or changing permissions
@@ -128,7 +128,15 @@ def resumable_folder(out: Path, key: str) -> Iterator[Path]:
                 shutil.rmtree(partial)
             write_text(stamp, key)
         _make_folder(partial)
-        yield partial
+        try:
+            yield partial
+        except StorageFull:
+            raise
+        except GoldseamError:
+            # bad input: the same call can only fail again, so there is nothing to go on with
+            shutil.rmtree(partial)
+            stamp.unlink()
+            raise
         _move_into_place(partial, out, replace=True)
         stamp.unlink()
 

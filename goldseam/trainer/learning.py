@@ -62,10 +62,10 @@ def learn(
     if (done := TrainingResult.completed(out, key)) is not None:
         return done
     specs = {name: dataset.info.task(name) for name in tasks}
-    table = TrainingTable(dataset, "train", tasks)
-    _require_labels(table)
     device = choose_device(config.loop.device)
     with resumable_folder(out, key) as folder:
+        table = TrainingTable(dataset, "train", tasks, cache=folder / "data")
+        _require_labels(table)
         model, transferred = _start(
             dataset, specs, config, diffusion=diffusion, init=init, depth=depth
         )
@@ -90,7 +90,8 @@ def learn(
             folder / "checkpoint", model, dataset_digest=dataset.info.digest, stage_key=key
         )
         result = _result(key, folder, model, state.progress)
-        shutil.rmtree(folder / "state")
+        for used in ("state", "data"):
+            shutil.rmtree(folder / used)
     return result.at(out)
 
 

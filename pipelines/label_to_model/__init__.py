@@ -9,13 +9,23 @@ if TYPE_CHECKING:
 RECIPES = Path(__file__).parent / "recipes"
 
 
-def run_local(recipe: "Recipe", *, dataset: Path, out: Path, run: str) -> None:
+def run_local(
+    recipe: "Recipe",
+    *,
+    dataset: Path,
+    out: Path,
+    run: str,
+    digest: str | None = None,
+    revision: str | None = None,
+) -> None:
     """Run the pipeline on this machine.
 
     Args:
         recipe: the resolved recipe.
         dataset: folder of the dataset.
         out: receives the workspace, the registry (unless the recipe names one) and the log.
+        digest: the dataset's; other data is refused. What the folder says now when None.
+        revision: name of the data's version.
         run: identity of the run; its records stand in `out`/workspace/runs/`run`.
 
     Raises:
@@ -33,7 +43,8 @@ def run_local(recipe: "Recipe", *, dataset: Path, out: Path, run: str) -> None:
         {
             "recipe": as_struct(recipe),
             "dataset_uri": str(dataset.resolve()),
-            "dataset_digest": DatasetInfo.read_yaml(dataset).digest,
+            "dataset_digest": digest or DatasetInfo.read_yaml(dataset).digest,
+            "dataset_revision": revision or "",
         },
         out=out,
         run=run,

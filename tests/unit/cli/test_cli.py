@@ -123,3 +123,14 @@ def test_finetune_and_evaluate_alone(goldseam, disc_folder, disc_models, tmp_pat
     assert "cover.miou" in out
     body = json.loads((tmp_path / "e" / "result.json").read_text())
     assert set(body["models"]) == {"pipeline", "noisy_direct"}
+
+
+def test_compile_writes_a_pipeline_for_a_cluster(goldseam, tmp_path):
+    file = tmp_path / "pipeline.yaml"
+    code, out, err = goldseam("compile", "label_to_model", "--out", file)
+    assert code == 0, err
+    assert str(file) in out
+    assert "label-to-model" in file.read_text()
+    code, _, err = goldseam("compile", "--out", file, "--image", "some/image:latest")
+    assert code == 2
+    assert "sha256" in err

@@ -142,6 +142,7 @@ def test_the_initial_predictions_are_part_of_the_loss(tmp_path, disc_data):
 def test_metric_names_that_do_not_exist_are_refused(tmp_path, disc_data):
     with pytest.raises(InvalidConfig, match=r"'cover\.iuo'"):
         train(config(loop={"select": ("cover.iuo",)}), disc_data, tmp_path / "out")
+    assert not list(tmp_path.iterdir())  # bad input leaves nothing to go on with
 
 
 def test_frozen_transfer_keeps_the_encoder(tmp_path, disc_data):
