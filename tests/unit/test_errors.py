@@ -58,7 +58,7 @@ def test_an_error_without_a_remedy_cannot_be_made() -> None:
     [
         (MADE[0], ["data/dataset.yaml", "is not there"]),
         (MADE[5], ["train.parquet", "sha256:aa", "sha256:bb", "Restore the file."]),
-        (MADE[6], ["runs/coast", "no space left", "nothing was written"]),
+        (MADE[6], ["runs/coast", "no space left", "it was not written"]),
         (MADE[8], ["kfp", "pip install 'goldseam[kubeflow]'"]),
         (MADE[9], ["train", "the loss is not finite"]),
         (MADE[10], ["promotion", "cover.miou is 0.61", "tags.map is unknown"]),
