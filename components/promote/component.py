@@ -11,6 +11,10 @@ def promote(
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     audit: dsl.Input[dsl.Artifact],
+    pretrain: dsl.Input[dsl.Model],
+    train: dsl.Input[dsl.Model],
+    scratch: dsl.Input[dsl.Model],
+    noisy_direct: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
     config: dict,
     recipe: dict,
@@ -27,6 +31,10 @@ def promote(
         model: the pipeline's model.
         dataset: reference of the dataset.
         audit: what is known of the labels, for the model card.
+        pretrain: the pretrained model, for its training curve.
+        train: the trained model, likewise.
+        scratch: baseline trained on clean labels only, likewise.
+        noisy_direct: baseline trained on noisy labels, likewise.
         evaluation: the model's metrics, beside those of the baselines and the champion.
         config: the recipe's section `promote`.
         recipe: the whole resolved recipe, stored with the model.
@@ -42,7 +50,6 @@ def promote(
     with running_task("promote", workspace) as task:
         import os
         import shutil
-        import tempfile
         from pathlib import Path
 
         from goldseam.artifacts import digest_of
@@ -62,31 +69,31 @@ def promote(
             "git_commit": os.environ.get("GOLDSEAM_GIT_COMMIT"),
             "image": os.environ.get("GOLDSEAM_IMAGE"),
         }
-        with tempfile.TemporaryDirectory() as folder:
-            # the checkpoint is registered as the model: once is enough
-            finetune = shutil.copytree(
-                model.path, Path(folder, "finetune"), ignore=shutil.ignore_patterns("checkpoint")
-            )
-            result = task.stage(
-                "promote",
-                register,
-                PromoteConfig.model_validate(config),
-                measured,
-                Path(model.path) / "checkpoint",
-                keyed_by={
-                    "run": task.run,  # what another run did may have been undone in the registry
-                    "evaluation": measured.digest,
-                    "model": measured.models["pipeline"].model_digest,
-                    "recipe": digest_of(resolved),
-                },
-                export_to=promotion.path,
-                recipe=resolved,
-                lineage={name: value for name, value in lineage.items() if value},
-                artifacts={
-                    "ingest": Path(dataset.path),
-                    "audit": Path(audit.path),
-                    "finetune": finetune,
-                },
-            )
+        results = {
+            "ingest": dataset,
+            "audit": audit,
+            "pretrain": pretrain,
+            "train": train,
+            "finetune": model,
+            "scratch": scratch,
+            "noisy_direct": noisy_direct,
+        }
+        result = task.stage(
+            "promote",
+            register,
+            PromoteConfig.model_validate(config),
+            measured,
+            Path(model.path) / "checkpoint",
+            keyed_by={
+                "run": task.run,  # what another run did may have been undone in the registry
+                "evaluation": measured.digest,
+                "model": measured.models["pipeline"].model_digest,
+                "recipe": digest_of(resolved),
+            },
+            export_to=promotion.path,
+            recipe=resolved,
+            lineage={name: value for name, value in lineage.items() if value},
+            artifacts={name: Path(given.path) for name, given in results.items()},
+        )
         shutil.copyfile(result.folder / "model_card.md", card.path)
     return result.version or ""

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from goldseam.artifacts import canonical_json
+from goldseam.errors import MissingInput
 from goldseam.registry.tracking import Tracking, public_uri
-from goldseam.results import Estimate, EvaluationResult
+from goldseam.results import Estimate, EvaluationResult, TrainingResult
 
 MODEL_FOLDER, CARD_FILE = "model", "model_card.md"
+CHECKPOINT_FOLDER = "checkpoint"
 # MLflow's limits: characters of a key, a parameter and a tag; entities of one log_batch
 KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000
 PARAM_BATCH, METRIC_BATCH = 100, 1000
@@ -126,6 +128,29 @@ def record_numbers(
         client.log_batch(run_id, metrics=metrics[start : start + METRIC_BATCH])
 
 
+def record_curves(tracking: Tracking, run_id: str, artifacts: Mapping[str, Path]) -> None:
+    """Log the curve of every stage among the artifacts that learned: `curves/train/cover.miou`."""
+    from mlflow.entities import Metric
+
+    time = tracking.client.get_run(run_id).info.start_time
+    points: list[Metric] = []
+    for task, folder in artifacts.items():
+        try:
+            history = TrainingResult.read(folder).history
+        except MissingInput:  # another stage's output, or a file
+            continue
+        known = dict.fromkeys(f"curves/{task}/{name}" for entry in history for name in entry)
+        names = registry_keys(known)
+        points += [
+            Metric(names[f"curves/{task}/{name}"], value, time, int(entry["step"] or 0))
+            for entry in history
+            for name, value in entry.items()
+            if name != "step" and value is not None
+        ]
+    for start in range(0, len(points), METRIC_BATCH):
+        tracking.client.log_batch(run_id, metrics=points[start : start + METRIC_BATCH])
+
+
 def record_dataset(tracking: Tracking, run_id: str, *, name: str, digest: str, uri: str) -> None:
     """Name the dataset as an input of the run, as MLflow's own pages show it."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -160,7 +185,7 @@ def record_files(
         evaluation.write(Path(folder))
         client.log_artifacts(run_id, folder, "evaluation")
     for name, path in artifacts.items():
-        if path.is_dir():
-            client.log_artifacts(run_id, str(path), f"artifacts/{name}")
-        elif path.exists():
-            client.log_artifact(run_id, str(path), f"artifacts/{name}")
+        for part in sorted(path.iterdir()) if path.is_dir() else [path]:
+            # the model is there already, and what it was made from and compared with only weighs
+            if part.name != CHECKPOINT_FOLDER and part.exists():
+                client.log_artifact(run_id, str(part), f"artifacts/{name}")

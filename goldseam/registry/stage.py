@@ -13,6 +13,7 @@ from goldseam.registry.gates import CHAMPION, decide
 from goldseam.registry.model_card import model_card, read_facts
 from goldseam.registry.recording import (
     CARD_FILE,
+    record_curves,
     record_dataset,
     record_files,
     record_numbers,
@@ -64,7 +65,8 @@ def promote(
         recipe: the resolved recipe; secrets in it are hidden.
         lineage: where the model comes from, such as `git_commit`, `dvc_revision`, `kfp_run`.
         artifacts: files or folders that the run keeps too, by name. From results of stages among
-            them (`ingest`, `audit`, `finetune`) the model card takes its facts.
+            them (`ingest`, `audit`, `finetune`) the model card takes its facts, and from those
+            that learned (`pretrain`, `train`, a baseline) the run its training curves.
 
     Raises:
         InvalidConfig: a gate names an unknown metric or model; the checkpoint holds a pickle.
@@ -178,6 +180,7 @@ def _record_and_register(
             digest=candidate.dataset_digest,
             uri=candidate.lineage.get("dataset_uri", ""),
         )
+        record_curves(tracking, run_id, artifacts)
         record_files(
             tracking,
             run_id,

@@ -173,6 +173,7 @@ class Run:
                 model=shown["finetune"],
                 dataset=shown["ingest"],
                 audit=shown["audit"],
+                **{name: shown[name] for name in ("pretrain", "train", "scratch", "noisy_direct")},
                 recipe=self.section["resolved"],
                 **measured,
                 **registry,

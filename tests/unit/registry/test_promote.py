@@ -20,7 +20,7 @@ from goldseam.registry.champion import fetch_champion
 from goldseam.registry.config import Gate, PromoteConfig
 from goldseam.registry.stage import promote
 from goldseam.registry.tracking import RegistryFailed, open_tracking
-from goldseam.results import EvaluationResult, PromotionResult
+from goldseam.results import EvaluationResult, PromotionResult, TrainingResult
 
 Evaluate = Callable[..., EvaluationResult]
 Checkpoint = Callable[..., Path]
@@ -100,6 +100,25 @@ def _notes(tmp_path: Path) -> Path:
     path = tmp_path / "notes.txt"
     path.write_text("something else worth keeping")
     return path
+
+
+def test_training_curves_stand_in_the_run(
+    config: PromoteConfig, checkpoint: Checkpoint, evaluate: Evaluate, tmp_path: Path
+) -> None:
+    model = checkpoint(0)
+    history = ({"step": 5.0, "loss": 2.0, "cover.miou": None}, {"step": 10.0, "cover.miou": 0.5})
+    learned = TrainingResult(
+        key="k", digest="d", steps=10, best_step=10, validation={}, parameters=1, history=history
+    )
+    folder = tmp_path / "train"
+    folder.mkdir()
+    learned.write(folder)
+    result = run(config, evaluate(model), model, tmp_path / "out", artifacts={"train": folder})
+
+    there = client(config)
+    curve = there.get_metric_history(result.run_id, "curves/train/cover.miou")
+    assert [(point.step, point.value) for point in curve] == [(10, 0.5)]
+    assert there.get_metric_history(result.run_id, "curves/train/loss")[0].step == 5
 
 
 def test_secrets_reach_neither_registry_nor_output(
