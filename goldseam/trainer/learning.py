@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from goldseam.artifacts import digest_folder
+from goldseam.artifacts import RESULT_FILE, digest_folder
 from goldseam.dataset.augmentation import Augmentation
 from goldseam.dataset.loading import Batch, TrainingTable, draw_batches, evaluation_batches
 from goldseam.dataset.reading import Dataset
@@ -62,37 +62,37 @@ def learn(
     if (done := TrainingResult.completed(out, key)) is not None:
         return done
     specs = {name: dataset.info.task(name) for name in tasks}
-    device = choose_device(config.loop.device)
     with resumable_folder(out, key) as folder:
-        table = TrainingTable(dataset, "train", tasks, cache=folder / "data")
-        _require_labels(table)
-        model, transferred = _start(
-            dataset, specs, config, diffusion=diffusion, init=init, depth=depth
-        )
-        model.to(device)
-        state = fit(
-            what,
-            model,
-            loss=MultitaskLoss(
-                specs,
-                config.loss,
-                model.preprocessing.values,
-                diffusion.deep_supervision if diffusion else 0.0,
-            ),
-            batches_from=lambda step: _batches(table, config, step),
-            validate=lambda kept: _validate(kept, dataset, specs),
-            optimization=config.optimizer,
-            loop=config.loop,
-            state_folder=folder / "state",
-            transferred=transferred,
-        )
-        save_checkpoint(
-            folder / "checkpoint", model, dataset_digest=dataset.info.digest, stage_key=key
-        )
-        result = _result(key, folder, model, state.progress)
+        # a kill between the result and the renaming leaves both here: nothing is left to learn
+        if not (folder / RESULT_FILE).is_file():
+            table = TrainingTable(dataset, "train", tasks, cache=folder / "data")
+            _require_labels(table)
+            model, transferred = _start(
+                dataset, specs, config, diffusion=diffusion, init=init, depth=depth
+            )
+            state = fit(
+                what,
+                model.to(choose_device(config.loop.device)),
+                loss=MultitaskLoss(
+                    specs,
+                    config.loss,
+                    model.preprocessing.values,
+                    diffusion.deep_supervision if diffusion else 0.0,
+                ),
+                batches_from=lambda step: _batches(table, config, step),
+                validate=lambda kept: _validate(kept, dataset, specs),
+                optimization=config.optimizer,
+                loop=config.loop,
+                state_folder=folder / "state",
+                transferred=transferred,
+            )
+            save_checkpoint(
+                folder / "checkpoint", model, dataset_digest=dataset.info.digest, stage_key=key
+            )
+            _write_result(key, folder, model, state.progress)
         for used in ("state", "data"):
-            shutil.rmtree(folder / used)
-    return result.at(out)
+            shutil.rmtree(folder / used, ignore_errors=True)
+    return TrainingResult.read(out)
 
 
 def _require_labels(table: TrainingTable) -> None:
@@ -138,9 +138,9 @@ def _validate(model: MultitaskModel, dataset: Dataset, specs: dict[str, Task]) -
     return score(model, batches, tasks)
 
 
-def _result(key: str, folder: Path, model: MultitaskModel, progress: Progress) -> TrainingResult:
+def _write_result(key: str, folder: Path, model: MultitaskModel, progress: Progress) -> None:
     best = next(entry for entry in progress.history if entry["step"] == progress.best_step)
-    return TrainingResult(
+    TrainingResult(
         key=key,
         digest=digest_folder(folder / "checkpoint"),
         steps=progress.step,

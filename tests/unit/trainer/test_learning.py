@@ -13,6 +13,7 @@ from goldseam.multitask.config import TrainConfig
 from goldseam.multitask.stage import train
 from goldseam.pretraining.config import PretrainConfig
 from goldseam.pretraining.stage import pretrain
+from goldseam.trainer import learning as learning_module
 from goldseam.trainer import loop as loop_module
 from goldseam.trainer.config import LoopConfig, OptimizerConfig
 
@@ -68,6 +69,24 @@ def test_a_killed_run_ends_with_the_same_weights(
     assert resumed.digest == straight.digest
     assert resumed.history == straight.history
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_kill_between_result_and_renaming_loses_nothing(tmp_path, disc_data, monkeypatch):
+    straight = train(config(), disc_data, tmp_path / "straight")
+
+    write = learning_module._write_result
+
+    def dying(*args):
+        write(*args)
+        raise Killed
+
+    monkeypatch.setattr(learning_module, "_write_result", dying)
+    with pytest.raises(Killed):
+        train(config(), disc_data, tmp_path / "killed")
+    monkeypatch.undo()
+    monkeypatch.setattr(loop_module, "_train_step", _raise)
+    assert train(config(), disc_data, tmp_path / "killed").digest == straight.digest
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == {"checkpoint", "result.json"}
 
 
 def test_work_begun_with_other_options_is_not_gone_on_with(tmp_path, disc_data, monkeypatch):
