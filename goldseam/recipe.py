@@ -96,33 +96,35 @@ class Recipe(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _share(cls, body: Any) -> Any:
-        """Hand what stands at the top to the sections, and the summed steps to the baselines."""
-        if not isinstance(body, Mapping):
-            return body
-        body = copy.deepcopy(dict(body))
-        baselines = _mapping(body, "baselines")
-        learning = [_mapping(body, name) for name in LEARNING]
-        steps = [_steps(section) for section in learning]
-        for section in (_mapping(baselines, name) for name in ("scratch", "noisy_direct")):
-            if all(isinstance(count, int | float) for count in steps):
-                _mapping(section, "optimizer").setdefault("steps", sum(steps))
-            learning.append(section)
-        for section in learning:
-            if "network" in body:
-                section.setdefault("network", body["network"])
-            for key in ("seed", "device"):
-                if key in body:
-                    _mapping(section, "loop").setdefault(key, body[key])
-        for name in ("finetune", "evaluate"):
-            if "device" in body:
-                _mapping(body, name).setdefault("device", body["device"])
-        return body
+    def _complete(cls, body: Any) -> Any:
+        return _share(body) if isinstance(body, Mapping) else body
 
     @property
     def digest(self) -> str:
         """Digest of the resolved recipe."""
         return digest_of(self.model_dump(mode="json"))
+
+
+def _share(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Hand what stands at the top to the sections, and the summed steps to the baselines."""
+    shared = copy.deepcopy(dict(body))
+    baselines = _mapping(shared, "baselines")
+    learning = [_mapping(shared, name) for name in LEARNING]
+    steps = [_steps(section) for section in learning]
+    for section in (_mapping(baselines, name) for name in ("scratch", "noisy_direct")):
+        if all(isinstance(count, int | float) for count in steps):
+            _mapping(section, "optimizer").setdefault("steps", sum(steps))
+        learning.append(section)
+    for section in learning:
+        if "network" in shared:
+            section.setdefault("network", shared["network"])
+        for key in ("seed", "device"):
+            if key in shared:
+                _mapping(section, "loop").setdefault(key, shared[key])
+    for name in ("finetune", "evaluate"):
+        if "device" in shared:
+            _mapping(shared, name).setdefault("device", shared["device"])
+    return shared
 
 
 def _mapping(body: dict[str, Any], key: str) -> dict[str, Any]:
@@ -177,16 +179,7 @@ def load_recipe(
             )
         for key, value in small.items():
             _set(body, key, value)
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise InvalidRecipe(f"--set {override} has no '='.", remedy="Write section.key=value.")
-        try:
-            _set(body, key, yaml.safe_load(value))
-        except yaml.YAMLError as error:
-            raise InvalidRecipe(
-                f"--set {override}: the value is no YAML.", remedy="Quote the value."
-            ) from error
+    _override(body, overrides)
     _read_suite(body, path)
     return parse_recipe(body, where=str(path), lines=_lines(text))
 
@@ -204,6 +197,49 @@ def _find(source: str | Path, folders: Sequence[Path]) -> Path:
         "is no recipe",
         f"Name a YAML file, or one of the recipes that ship: {', '.join(shipped) or 'none'}.",
     )
+
+
+def resolve_section(name: str, body: Mapping[str, Any], overrides: Sequence[str] = ()) -> Any:
+    """One section of a recipe that need not be whole, for a stage that runs alone.
+
+    Args:
+        name: of the section.
+        body: sections by name, as far as they are known.
+        overrides: `section.key=value`, as for a whole recipe.
+
+    Raises:
+        InvalidRecipe: names every wrong key.
+    """
+    sections = copy.deepcopy(dict(body))
+    _override(sections, overrides)
+    known = {field.alias or key: field for key, field in Recipe.model_fields.items()}
+    for key in sections:
+        if key not in known:
+            raise InvalidRecipe(f"no such key '{key}'.", remedy=f"Closest: {closest(key, known)}.")
+    section = _share(sections).get(name) or {}
+    model = next(_models(known[name].annotation))
+    try:
+        return model.model_validate(section)
+    except pydantic.ValidationError as error:
+        problems = [
+            _describe({**problem, "loc": (name, *problem["loc"])}, f"section '{name}'", {})
+            for problem in error.errors()
+        ]
+        raise InvalidRecipe("\n".join(problems), remedy="Mend these keys with --set.") from error
+
+
+def _override(body: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Apply `section.key=value` to nested mappings."""
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise InvalidRecipe(f"--set {override} has no '='.", remedy="Write section.key=value.")
+        try:
+            _set(body, key, yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise InvalidRecipe(
+                f"--set {override}: the value is no YAML.", remedy="Quote the value."
+            ) from error
 
 
 def _set(body: dict[str, Any], dotted: str, value: Any) -> None:

@@ -8,11 +8,14 @@ import yaml
 from goldseam.dataset.reading import Dataset, open_dataset
 from goldseam.dataset.schema import Kind
 from goldseam.errors import InvalidConfig
+from goldseam.metrics import metric_for
 
 TRAINABLE = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY, Kind.REGRESSION, Kind.TAGS)
 HEADER = """\
 # Drafted by 'goldseam recipe init'. Every key and its default: goldseam recipe show {name}
 """
+# what was copied from pretraining is changed gently: see benchmarks/coast_pipeline.py
+TRANSFERRED_RATE = 0.3
 
 
 def draft_recipe(folder: Path) -> str:
@@ -21,44 +24,52 @@ def draft_recipe(folder: Path) -> str:
     Raises:
         InvalidConfig: the dataset has no noisy task to pretrain on, or no clean one to train.
     """
-    dataset = open_dataset(folder, verify=False)
+    sections = draft_sections(open_dataset(folder, verify=False))
+    for section, lacking in (
+        ("pretrain", "a segmentation task that is noisy_version_of another"),
+        ("train", "a task that can be trained"),
+    ):
+        if section not in sections:
+            raise InvalidConfig(
+                f"{folder}: the pipeline needs {lacking}, with known training labels.",
+                remedy="Declare it in dataset.yaml; docs/dataset.md shows how. Stages that need no "
+                "such task run alone: 'goldseam audit', 'goldseam train'.",
+            )
+    text = yaml.safe_dump(sections, sort_keys=False, width=100)
+    return HEADER.format(name="recipe.yaml") + text
+
+
+def draft_sections(dataset: Dataset) -> dict[str, Any]:
+    """The sections of a recipe that fit a dataset, as far as its tasks allow."""
     tasks = dataset.info.tasks
-    known = dataset.known("train")
-    noisy = [
-        name
-        for name, task in tasks.items()
-        if task.noisy_version_of is not None and task.kind is Kind.SEGMENTATION
-    ]
-    clean = [
-        name
-        for name, task in tasks.items()
-        if task.noisy_version_of is None and task.kind in TRAINABLE and known[name].any()
-    ]
-    if not noisy or not clean:
-        lacking = "a segmentation task that is noisy_version_of another" if not noisy else "a task"
-        raise InvalidConfig(
-            f"{folder}: the pipeline needs {lacking} with known training labels.",
-            remedy="Declare it in dataset.yaml; docs/dataset.md shows how.",
-        )
-    body = _body(dataset, folder, noisy[0], clean)
-    return HEADER.format(name="recipe.yaml") + yaml.safe_dump(body, sort_keys=False, width=100)
-
-
-def _body(dataset: Dataset, folder: Path, noisy: str, clean: list[str]) -> dict[str, Any]:
-    tags = [name for name in clean if dataset.info.tasks[name].kind is Kind.TAGS]
-    target = dataset.info.tasks[noisy].noisy_version_of
-    select = {"loop": {"select": [f"{target}.miou"]}} if target in clean else {}
-    body: dict[str, Any] = {
+    known = dataset.known("train") if "train" in dataset.info.splits else {}
+    usable = [name for name in known if tasks[name].kind in TRAINABLE and known[name].any()]
+    clean = [name for name in usable if tasks[name].noisy_version_of is None]
+    noisy = [name for name in usable if name not in clean and tasks[name].kind is Kind.SEGMENTATION]
+    sections: dict[str, Any] = {
         "name": dataset.info.name,
-        "dataset": {"uri": str(folder)},
-        "pretrain": {"task": noisy, **select},
-        "train": {"tasks": clean, "transfer": "heads", "diffusion": {"steps": 2}},
-        "baselines": {"scratch": {"tasks": clean}, "noisy_direct": {"task": noisy, **select}},
+        "dataset": {"uri": str(dataset.path)},
         "promote": {"model_name": dataset.info.name, "gates": []},
     }
+    if clean:
+        choice = {"select": [f"{name}.{metric_for(tasks[name]).primary}" for name in clean]}
+        sections["train"] = {
+            "tasks": [*clean, *noisy[:1]],
+            "transfer": "heads",
+            "diffusion": {"steps": 2},
+            "optimizer": {"transferred_rate": TRANSFERRED_RATE},
+            "loop": choice,
+        }
+        sections["baselines"] = {"scratch": {"tasks": clean, "loop": choice}}
+    if clean and noisy:
+        target = tasks[noisy[0]].noisy_version_of
+        chosen = {"loop": {"select": [f"{target}.miou"]}} if target in clean else {}
+        sections["pretrain"] = {"task": noisy[0], **chosen}
+        sections["baselines"]["noisy_direct"] = sections["pretrain"].copy()
+        if target in clean:
+            gate = {"metric": f"{target}.miou", "not_worse_than": "champion", "margin": 0.01}
+            sections["promote"]["gates"] = [gate]
+    tags = [name for name in clean if tasks[name].kind is Kind.TAGS]
     if tags:
-        body["finetune"] = {"task": tags[0]}
-    if target in clean:
-        gate = {"metric": f"{target}.miou", "not_worse_than": "champion", "margin": 0.01}
-        body["promote"]["gates"] = [gate]
-    return body
+        sections["finetune"] = {"task": tags[0]}
+    return sections

@@ -14,25 +14,27 @@ from goldseam.cli.options import DatasetFolder, Device, Out, Set, recipe
 
 RecipeName = Annotated[
     str | None,
-    typer.Option("--recipe", help="Recipe whose section is used.", show_default="drafted from DIR"),
+    typer.Option("--recipe", help="Recipe whose section is used.", show_default="what fits DIR"),
 ]
 ModelFolder = Annotated[Path, typer.Option("--model", help="Output of an earlier stage.")]
 
 
-def _options(
-    source: str | None, folder: Path, set_: list[str] | None, device: str | None = None
+def _section(
+    name: str,
+    source: str | None,
+    folder: Path,
+    set_: list[str] | None,
+    device: str | None = None,
 ) -> Any:
-    """The resolved recipe, or the one that `goldseam recipe init` would write for the dataset."""
+    """A stage's options: its section of the recipe, or of what fits the dataset."""
     if source is not None:
-        return recipe(source, set_, device)
-    import tempfile
+        return getattr(recipe(source, set_, device), {"validate": "validation"}.get(name, name))
+    from goldseam.dataset.reading import open_dataset
+    from goldseam.recipe import resolve_section
+    from goldseam.recipe_draft import draft_sections
 
-    from goldseam.recipe_draft import draft_recipe
-
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "recipe.yaml"
-        path.write_text(draft_recipe(folder), encoding="utf-8")
-        return recipe(path, set_, device)
+    changes = [*(set_ or ()), *([f"device={device}"] if device else [])]
+    return resolve_section(name, draft_sections(open_dataset(folder, verify=False)), changes)
 
 
 def _checkpoint(folder: Path) -> Path:
@@ -53,8 +55,8 @@ def validate(folder: DatasetFolder, out: Out, source: RecipeName = None, set_: S
     from goldseam.dataset.reading import open_dataset
     from goldseam.errors import GateClosed
 
-    options = _options(source, folder, set_)
-    result = stage(options.validation, open_dataset(folder), out)
+    options = _section("validate", source, folder, set_)
+    result = stage(options, open_dataset(folder), out)
     typer.echo(f"{result.verdict}: {result.checks} checks; {out / 'docs' / 'index.html'}")
     if result.verdict == "fail":
         raise GateClosed("data", result.reasons, remedy="Mend the rows that are named.")
@@ -66,7 +68,8 @@ def audit(folder: DatasetFolder, out: Out, source: RecipeName = None, set_: Set 
     from goldseam.dataset.reading import open_dataset
 
     _log()
-    result = stage(_options(source, folder, set_).audit, open_dataset(folder), out)
+    options = _section("audit", source, folder, set_)
+    result = stage(options, open_dataset(folder), out)
     for sentence in result.sentences:
         typer.echo(f"- {sentence}")
     typer.echo(f"page {out / 'index.html'}")
@@ -84,8 +87,8 @@ def pretrain(
     from goldseam.pretraining.stage import pretrain as stage
 
     _log()
-    options = _options(source, folder, set_, device)
-    _show_training(stage(options.pretrain, open_dataset(folder), out))
+    options = _section("pretrain", source, folder, set_, device)
+    _show_training(stage(options, open_dataset(folder), out))
 
 
 def train(
@@ -103,9 +106,9 @@ def train(
     from goldseam.multitask.stage import train as stage
 
     _log()
-    options = _options(source, folder, set_, device)
+    options = _section("train", source, folder, set_, device)
     start = None if init is None else _checkpoint(init)
-    _show_training(stage(options.train, open_dataset(folder), out, init=start))
+    _show_training(stage(options, open_dataset(folder), out, init=start))
 
 
 def finetune(
@@ -124,8 +127,8 @@ def finetune(
     from goldseam.finetuning.stage import finetune as stage
 
     _log()
-    options = _options(source, folder, set_, device)
-    result = stage(options.finetune, open_dataset(folder), _checkpoint(model), out)
+    options = _section("finetune", source, folder, set_, device)
+    result = stage(options, open_dataset(folder), _checkpoint(model), out)
     table = Table("category", "present", "absent", "head", "why", title=result.task)
     for row in result.categories:
         head = "kept" if row.kept else "repaired"
@@ -159,7 +162,7 @@ def evaluate(
         if not equals:
             raise InvalidConfig(f"--model {given} has no '='.", remedy="Write NAME=DIR.")
         models[name] = _checkpoint(Path(path))
-    config = _options(source, folder, set_, device).evaluate
+    config = _section("evaluate", source, folder, set_, device)
     baselines = tuple(name for name in models if name != "pipeline")
     config = config.model_copy(update={"baselines": baselines})
     result = stage(config, open_dataset(folder), models, out)

@@ -135,5 +135,6 @@ def test_a_drafted_recipe_fits_the_dataset(disc_folder: Path, tmp_path):
     path.write_text(draft_recipe(disc_folder))
     recipe = load_recipe(path)
     assert recipe.pretrain.task == "cover_map"
-    assert set(recipe.train.tasks) == {"cover", "edge", "relief", "tags"}
+    assert set(recipe.train.tasks) == {"cover", "cover_map", "edge", "relief", "tags"}
+    assert set(recipe.baselines.scratch.tasks) == {"cover", "edge", "relief", "tags"}
     assert recipe.dataset.uri == str(disc_folder)

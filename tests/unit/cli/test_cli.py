@@ -134,3 +134,43 @@ def test_compile_writes_a_pipeline_for_a_cluster(goldseam, tmp_path):
     code, _, err = goldseam("compile", "--out", file, "--image", "some/image:latest")
     assert code == 2
     assert "sha256" in err
+
+
+def test_a_dataset_without_a_noisy_task_can_be_audited_and_validated(goldseam, tmp_path):
+    from goldseam.dataset.schema import DatasetInfo, Kind, Task
+    from goldseam.dataset.writing import Sample, write_dataset
+    from tests.conftest import discs
+
+    info = DatasetInfo(
+        name="plain", tasks={"tags": Task(kind=Kind.TAGS, categories=("a", "b", "c"))}
+    )
+    samples = [
+        Sample(
+            image_id=s.image_id,
+            image=s.image,
+            group=s.group,
+            labels={"tags": s.labels["tags"]},
+            sources={"tags": "human"},
+        )
+        for s in discs(4, 6, partial=False)
+    ]
+    write_dataset(tmp_path / "d", info, {"train": samples})
+    code, out, err = goldseam(
+        "audit", tmp_path / "d", "--out", tmp_path / "a", "--set", "audit.band=3"
+    )
+    assert code == 0, err
+    assert "every task" in out
+    code, _, err = goldseam(
+        "validate", tmp_path / "d", "--out", tmp_path / "v", "--set", "validate.minimum_known=100"
+    )
+    assert code == 2
+    assert "gate 'data' is closed" in err
+    code, _, err = goldseam(
+        "audit", tmp_path / "d", "--out", tmp_path / "b", "--set", "audit.bnd=3"
+    )
+    assert code == 2
+    assert "closest: band" in err
+    code, _, err = goldseam("recipe", "init", tmp_path / "d", "--out", tmp_path / "r.yaml")
+    assert code == 2
+    assert "noisy_version_of" in err
+    assert not (tmp_path / "r.yaml").exists()
