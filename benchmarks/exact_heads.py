@@ -1,24 +1,18 @@
 """Does the head solver reach the exact optimum, and what does that cost next to scikit-learn?
 
-`python benchmarks/exact_heads.py [--quick] [--out FILE]`. The arrays are synthetic: features of
-falling variance, labels drawn from a logistic model. Each solver minimizes the same objective;
-times are ratios measured side by side, one after the other, in one process.
+The arrays are synthetic: features of falling variance, labels drawn from a logistic model. Each
+solver minimizes the same objective; times are ratios measured side by side, one after the other, in
+one process.
 """
 
-import argparse
 import dataclasses
-import importlib.metadata
-import json
-import os
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from report import arguments, report
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
@@ -118,8 +112,16 @@ def measure(regime: str, shape: tuple[int, int], seed: int, repeats: int) -> lis
     ]
 
 
-def record(rows: list[Row], seeds: list[int]) -> dict[str, Any]:
-    """The claim, and whether the rows bear it out."""
+def main(quick: bool, out: Path | None) -> None:
+    """Measure all problems and write the result."""
+    seeds = range(3 if quick else 5)
+    rows = [
+        row
+        for regime, shapes in (QUICK_SHAPES if quick else SHAPES).items()
+        for shape in shapes
+        for seed in seeds
+        for row in measure(regime, shape, seed, repeats=3 if quick else 5)
+    ]
     ours = [row for row in rows if row.solver == "goldseam"]
     exact = [row for row in rows if "newton-cholesky" in row.solver]
     close = [row for row in rows if "lbfgs, tol 1e-10" in row.solver]
@@ -136,49 +138,18 @@ def record(rows: list[Row], seeds: list[int]) -> dict[str, Any]:
         f"gradient norm at most {norm:.0e}; {'; '.join(parts)} (lbfgs stops at a gradient norm of "
         f"{statistics.median(row.gradient_norm for row in close):.0e})"
     )
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return {
-        "claim": "A head is fit to its exact optimum (gradient norm under 1e-6), and where a "
+    report(
+        claim="A head is fit to its exact optimum (gradient norm under 1e-6), and where a "
         "category has fewer known rows than features at least 3 times as fast as by "
         "scikit-learn's exact solver.",
-        "holds": norm < 1e-6 and excess < 1e-10 and min(ratio["more features"]) >= 3,
-        "figure": figure,
-        "rows": [dataclasses.asdict(row) for row in rows],
-        "seeds": seeds,
-        "machine": {
-            "processor": platform.machine(),
-            "cpus": os.cpu_count(),
-            "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-            "python": platform.python_version(),
-        },
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("goldseam", "numpy", "scipy", "scikit-learn")
-        },
-        "git_commit": commit or None,
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one shape a regime, 3 repeats")
-    default = Path(__file__).parent / "results" / "exact_heads.json"
-    parser.add_argument("--out", type=Path, default=default)
-    options = parser.parse_args()
-    seeds = list(range(3 if options.quick else 5))
-    rows = [
-        row
-        for regime, shapes in (QUICK_SHAPES if options.quick else SHAPES).items()
-        for shape in shapes
-        for seed in seeds
-        for row in measure(regime, shape, seed, repeats=3 if options.quick else 5)
-    ]
-    result = record(rows, seeds)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"{'holds' if result['holds'] else 'DOES NOT HOLD'}: {result['figure']}")
+        holds=norm < 1e-6 and excess < 1e-10 and min(ratio["more features"]) >= 3,
+        figure=figure,
+        rows=rows,
+        seeds=list(seeds),
+        out=out,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    quick_run, out_file = arguments(__doc__ or "")
+    main(quick=quick_run, out=out_file)
