@@ -84,7 +84,9 @@ def test_the_same_run_again_finds_what_it_made(dataset: Path, promoted: Any) -> 
     second = run(dataset, out, evaluate={"miou": 0.9})
 
     learned = LEARNED - {"gate", "evaluate"}
-    assert not any(first[name].reused for name in ("pretrain", "train", "finetune", "evaluate"))
+    # the stand-in recipe gives pretrain and noisy_direct the same options: whichever kfp starts
+    # second takes the other's output
+    assert not any(first[name].reused for name in ("train", "finetune", "evaluate"))
     assert [name for name in learned if not second[name].reused] == []
     assert not second["evaluate"].reused
     assert {first[name].output for name in learned} == {second[name].output for name in learned}
