@@ -42,8 +42,8 @@ class Row:
 
 def call_functions(recipe: Recipe, data: Path, out: Path) -> None:
     """All stages, one after the other, as a program would call them."""
+    from goldseam.audit.expectations.validate import validate
     from goldseam.audit.stage import audit
-    from goldseam.audit.validate import validate
     from goldseam.dashboard.stage import publish
     from goldseam.evaluation.stage import evaluate
     from goldseam.finetuning.stage import finetune

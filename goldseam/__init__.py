@@ -11,7 +11,7 @@ from goldseam import telemetry as telemetry  # first of all: it turns telemetry 
 
 if TYPE_CHECKING:
     from goldseam.audit.config import AuditConfig, ValidateConfig
-    from goldseam.audit.validate import validate
+    from goldseam.audit.expectations.validate import validate
     from goldseam.dashboard.config import PublishConfig
     from goldseam.dashboard.stage import publish
     from goldseam.dataset.checking import check_dataset
@@ -66,7 +66,7 @@ _HOMES = {
     "promote": "registry.stage",
     "publish": "dashboard.stage",
     "train": "multitask.stage",
-    "validate": "audit.validate",
+    "validate": "audit.expectations.validate",
     "write_dataset": "dataset.writing",
 }
 

@@ -36,7 +36,7 @@ def validate(
         from pathlib import Path
 
         from goldseam.audit.config import ValidateConfig
-        from goldseam.audit.validate import validate as check
+        from goldseam.audit.expectations.validate import validate as check
         from goldseam.dataset.ingest import open_reference
 
         result = task.stage(

@@ -7,9 +7,9 @@ from typing import Any
 
 from goldseam.artifacts import digest_of, stage_key
 from goldseam.audit.config import AuditConfig
-from goldseam.audit.disagreement import BOUNDARY, Measured, measure_disagreement, noisy_pairs
-from goldseam.audit.page import audit_page
-from goldseam.audit.sentences import audit_sentences
+from goldseam.audit.noise.disagreement import BOUNDARY, Measured, measure_disagreement, noisy_pairs
+from goldseam.audit.report.page import audit_page
+from goldseam.audit.report.sentences import audit_sentences
 from goldseam.dataset.coverage import coverage
 from goldseam.dataset.reading import Dataset
 from goldseam.results import AuditResult
@@ -54,6 +54,10 @@ def audit(config: AuditConfig, dataset: Dataset, out: Path) -> AuditResult:
         result = AuditResult(
             key=key,
             digest=digest_of(body),
+            dataset=dataset.info.name,
+            version=dataset.info.version,
+            dataset_digest=dataset.info.digest,
+            rows={split: dataset.info.rows(split) for split in dataset.info.splits},
             coverage=tuple(rows),
             disagreements=tuple(one.rates for one in measured),
             sentences=tuple(sentences),

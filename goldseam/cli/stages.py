@@ -51,7 +51,7 @@ def _log() -> None:
 
 def validate(folder: DatasetFolder, out: Out, source: RecipeName = None, set_: Set = None) -> None:
     """Test the label table against expectations; exit code 2 when it fails."""
-    from goldseam.audit.validate import validate as stage
+    from goldseam.audit.expectations.validate import validate as stage
     from goldseam.dataset.reading import open_dataset
     from goldseam.errors import GateClosed
 

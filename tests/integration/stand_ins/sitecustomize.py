@@ -107,7 +107,7 @@ def build(name):
             "as_struct": lambda recipe: recipe.model_dump(mode="json", exclude_none=True),
         },
         "goldseam.audit.config": {"ValidateConfig": Config, "AuditConfig": Config},
-        "goldseam.audit.validate": {
+        "goldseam.audit.expectations.validate": {
             "validate": stage(
                 results.ValidationResult,
                 lambda config, *_: {
@@ -165,7 +165,7 @@ def build(name):
 STAGES = ("audit", "pretraining", "multitask", "finetuning", "evaluation", "dashboard")
 NAMES = {
     "goldseam.recipe",
-    "goldseam.audit.validate",
+    "goldseam.audit.expectations.validate",
     "goldseam.registry.champion",
     "goldseam.registry.stage",
     *(f"goldseam.{stage}" for stage in STAGES),

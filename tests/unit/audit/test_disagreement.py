@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from goldseam.audit.disagreement import (
+from goldseam.audit.noise.disagreement import (
     BOUNDARY,
     INTERIOR,
     PixelCounts,

@@ -10,8 +10,8 @@ import pytest
 
 from goldseam.artifacts import digest_of
 from goldseam.audit.config import ValidateConfig
-from goldseam.audit.expectations import generated_suite
-from goldseam.audit.validate import validate
+from goldseam.audit.expectations.suite import generated_suite
+from goldseam.audit.expectations.validate import validate
 from goldseam.dataset.examples.coast.labels import TASKS
 from goldseam.dataset.schema import DatasetInfo, Shard
 from goldseam.errors import GoldseamError, InvalidConfig, InvalidDataset, OutputExists

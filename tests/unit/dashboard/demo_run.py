@@ -128,6 +128,10 @@ def _audit() -> AuditResult:
     return AuditResult(
         key="k",
         digest="sha256:audit",
+        dataset="coast",
+        version="1",
+        dataset_digest="sha256:data",
+        rows={"train": 1242},
         coverage=tuple(rows),
         disagreements=tuple(noise.values()),
         sentences=(

@@ -46,6 +46,10 @@ def artifacts(tmp_path: Path) -> dict[str, Path]:
     AuditResult(
         key="k",
         digest="d",
+        dataset="coast",
+        version="1",
+        dataset_digest="sha256:data",
+        rows={"train": 1242},
         coverage=(
             CoverageRow("cover", None, "train", None, 20, 0, 1222),
             CoverageRow("cover", "sea", "train", None, 19, 1, 1222),

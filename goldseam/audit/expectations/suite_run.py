@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goldseam.audit.data_docs import take_offline
-from goldseam.audit.expectations import Expectation
+from goldseam.audit.expectations.data_docs import take_offline
+from goldseam.audit.expectations.suite import Expectation
 from goldseam.errors import InvalidConfig, InvalidDataset, closest
 
 if TYPE_CHECKING:

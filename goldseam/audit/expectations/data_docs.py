@@ -15,7 +15,7 @@ from goldseam.page import render
 from goldseam.storage.atomic import write_text
 
 if TYPE_CHECKING:
-    from goldseam.audit.suite_run import Check
+    from goldseam.audit.expectations.suite_run import Check
 
 TEMPLATES = Path(__file__).parent / "templates"
 # elements with their content: what drives or styles the page from elsewhere, and the advertisement

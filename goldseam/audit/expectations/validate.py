@@ -6,10 +6,10 @@ from pathlib import Path
 
 from goldseam.artifacts import digest_of, stage_key
 from goldseam.audit.config import ValidateConfig
-from goldseam.audit.data_docs import write_index
-from goldseam.audit.expectations import Expectation, by_table, generated_suite
-from goldseam.audit.label_table import category_table, image_table, schema_table
-from goldseam.audit.suite_run import Check, SuiteRun, require_declared_schema
+from goldseam.audit.expectations.data_docs import write_index
+from goldseam.audit.expectations.suite import Expectation, by_table, generated_suite
+from goldseam.audit.expectations.suite_run import Check, SuiteRun, require_declared_schema
+from goldseam.audit.expectations.tables import category_table, image_table, schema_table
 from goldseam.dataset.reading import Dataset
 from goldseam.errors import InvalidDataset
 from goldseam.page import count

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from goldseam.audit.disagreement import Measured
+from goldseam.audit.noise.disagreement import Measured
 from goldseam.dataset.schema import DatasetInfo
 from goldseam.page import render
 from goldseam.results import CoverageRow

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from goldseam.audit.disagreement import MEASURED, Measured
+from goldseam.audit.noise.disagreement import MEASURED, Measured
 from goldseam.dataset.schema import DatasetInfo
 from goldseam.page import count, percent, split_name
 from goldseam.results import CoverageRow
