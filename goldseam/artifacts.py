@@ -72,6 +72,7 @@ def digest_folder(folder: Path) -> str:
 ROOMS = {
     "validate": "audit",
     "audit": "audit",
+    "measure": "audit",
     "pretrain": "pretraining",
     "train": "multitask",
     "finetune": "finetuning",
@@ -80,7 +81,7 @@ ROOMS = {
     "publish": "dashboard",
 }
 PAGES = "page"
-DECIDES_NOTHING = frozenset({"cli", "cli.py", "recipe.py", "progress.py"})
+DECIDES_NOTHING = frozenset({"cli", "cli.py", "recipe", "progress.py"})
 
 
 @functools.cache

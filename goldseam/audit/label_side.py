@@ -7,7 +7,6 @@ A million images of 80 tags take some 200 MB.
 """
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -75,10 +74,13 @@ class LabelSide:
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    @functools.cached_property
-    def position(self) -> dict[str, int]:
-        """Image id → its position."""
-        return {name: number for number, name in enumerate(self.image_ids.to_pylist())}
+    def rows_of(self, image_ids: pa.Array | pa.ChunkedArray | Sequence[str]) -> Array:
+        """Position of each of M images; -1 for one that is not in the dataset."""
+        if not isinstance(image_ids, pa.Array | pa.ChunkedArray):
+            image_ids = pa.array(image_ids, pa.string())
+        found_M = pc.index_in(image_ids, self.image_ids)
+        position_M: Array = pc.fill_null(found_M, -1).to_numpy().astype(np.int64)
+        return position_M
 
     def in_split(self, split: str) -> Array:
         """Bool N."""

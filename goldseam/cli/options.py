@@ -10,7 +10,7 @@ import typer
 from goldseam.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from goldseam.recipe import Recipe
+    from goldseam.recipe import AnyRecipe
 
 PIPELINES = "goldseam.pipelines"
 PIPELINE = "label_to_model"
@@ -41,11 +41,13 @@ def pipeline(name: str = PIPELINE) -> Any:
 
 def recipe(
     source: str | Path, overrides: Sequence[str] | None, device: str | None, *, tiny: bool = False
-) -> "Recipe":
+) -> "AnyRecipe":
     """The recipe of a command, resolved."""
     from goldseam.recipe import load_recipe
 
     changes = list(overrides or ())
     if device is not None:
         changes.append(f"device={device}")
-    return load_recipe(source, changes, tiny=tiny, folders=[pipeline().RECIPES])
+    # a recipe says itself which pipeline it is for
+    folders = [pipeline(point.name).RECIPES for point in entry_points(group=PIPELINES)]
+    return load_recipe(source, changes, tiny=tiny, folders=folders)

@@ -39,7 +39,7 @@ def run(
     run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     status = "failed"
     try:
-        pipeline().run_local(
+        pipeline(resolved.pipeline).run_local(
             resolved,
             dataset=data,
             out=out,

@@ -28,7 +28,9 @@ def _section(
 ) -> Any:
     """A stage's options: its section of the recipe, or of what fits the dataset."""
     if source is not None:
-        return getattr(recipe(source, set_, device), {"validate": "validation"}.get(name, name))
+        from goldseam.recipe import section_of
+
+        return section_of(recipe(source, set_, device), name)
     from goldseam.dataset.reading import open_dataset
     from goldseam.recipe import resolve_section
     from goldseam.recipe_draft import draft_sections
@@ -180,12 +182,13 @@ def promote(
     set_: Set = None,
 ) -> None:
     """Register a model, and make it champion when the gates let it."""
+    from goldseam.recipe import section_of
     from goldseam.registry.stage import promote as stage
     from goldseam.results import EvaluationResult
 
     options = recipe(source, set_, None)
     result = stage(
-        options.promote,
+        section_of(options, "promote"),
         EvaluationResult.read(evaluation),
         _checkpoint(model),
         out,

@@ -474,3 +474,21 @@ class AuditResult(Result):
     plan: AnnotationPlan | None = None
     drift: tuple[DriftTest, ...] = ()
     findings: tuple[FindingCount, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeasureResult(Result):
+    """What was read off the pictures of some shards, as one Parquet file a table.
+
+    Attributes:
+        dataset_digest: of the dataset they were read off.
+        options: digest of the options.
+        part: which part of the shards, from 0.
+        tables: name → rows.
+    """
+
+    stage: ClassVar[str] = "measure"
+    dataset_digest: str
+    options: str
+    part: int
+    tables: dict[str, int]

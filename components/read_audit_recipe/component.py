@@ -1,0 +1,48 @@
+"""Splits the recipe of an audit into one set of options a stage."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.GOLDSEAM, install_kfp_package=False)
+def read_audit_recipe(
+    *,
+    recipe: dict,
+    workspace: str,
+) -> NamedTuple(
+    "Sections",
+    [
+        ("validate", dict),
+        ("measure", dict),
+        ("predictions", dict),
+        ("audit", dict),
+        ("parts", int),
+    ],
+):
+    """Check a recipe, fill in its defaults, and hand each stage its own section.
+
+    A change in one section leaves the parameters of the other stages, and with them their cache
+    keys, as they were.
+
+    Args:
+        recipe: the recipe as a struct.
+        workspace: folder where stages keep their outputs and records.
+    """
+    from goldseam.workspace import running_task
+
+    with running_task("read_audit_recipe", workspace):
+        from goldseam.recipe import as_struct, from_struct
+
+        checked = from_struct(recipe)
+        resolved = as_struct(checked)
+        measuring = checked.audit.measuring.model_dump(mode="json", exclude_none=True)
+    return (
+        resolved["validate"],
+        measuring,
+        resolved["audit"]["predictions"],
+        resolved["audit"],
+        checked.parts,
+    )

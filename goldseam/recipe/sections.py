@@ -1,0 +1,180 @@
+"""What a recipe may say: one model a pipeline, one section a stage.
+
+`seed`, `device` and `network` at the top are handed to every section that learns, unless it has its
+own.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+
+from goldseam.artifacts import StageConfig, digest_of
+from goldseam.audit.config import AuditConfig, ValidateConfig
+from goldseam.dashboard.config import PublishConfig
+from goldseam.evaluation.config import EvaluateConfig
+from goldseam.finetuning.config import FinetuneConfig
+from goldseam.models.config import NetworkConfig
+from goldseam.multitask.config import TrainConfig
+from goldseam.pretraining.config import PretrainConfig
+from goldseam.registry.config import PromoteConfig
+
+LEARNING = ("pretrain", "train")
+DEFAULT = "label_to_model"
+
+
+class DatasetSection(StageConfig):
+    """Which data: an example that is built, or a folder.
+
+    Attributes:
+        build: name of an example dataset, built into the run's folder.
+        options: of the build, such as `size` or `clean_per_task`.
+        uri: a folder with `dataset.yaml`, relative to where the command runs.
+        digest: the digest that is expected; other data is refused.
+        revision: name of the data's version; read off DVC where the folder is tracked.
+    """
+
+    build: str | None = None
+    options: dict[str, Any] = pydantic.Field(default_factory=dict)
+    uri: str | None = None
+    digest: str | None = None
+    revision: str | None = None
+
+    @pydantic.field_validator("options", mode="after")
+    @classmethod
+    def _whole_numbers(cls, options: dict[str, Any]) -> dict[str, Any]:
+        # Kubeflow Pipelines hands every number on as a float
+        return {
+            key: int(value) if isinstance(value, float) and value.is_integer() else value
+            for key, value in options.items()
+        }
+
+    @pydantic.model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.build is None) == (self.uri is None):
+            raise ValueError("give either 'build' (an example) or 'uri' (a folder)")
+        return self
+
+
+class BaselineSection(StageConfig):
+    """What the pipeline's model is compared with, trained in the same run.
+
+    Where `optimizer.steps` is not given, a baseline gets as many as pretrain and train together.
+
+    Attributes:
+        scratch: clean labels only, plain multi-task, nothing pretrained.
+        noisy_direct: the noisy labels' model, used as it is.
+    """
+
+    scratch: TrainConfig
+    noisy_direct: PretrainConfig
+
+
+class AnyRecipe(pydantic.BaseModel):
+    """What the recipes of all pipelines have in common.
+
+    Attributes:
+        pipeline: that it is for.
+        name: of the run.
+        seed: of everything random.
+        device: where models run.
+        dataset: which data.
+        validation: section `validate`.
+        audit: section `audit`.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    pipeline: str
+    name: Annotated[str, pydantic.Field(min_length=1)] = "run"
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dataset: DatasetSection
+    validation: ValidateConfig = pydantic.Field(default=ValidateConfig(), alias="validate")
+    audit: AuditConfig = AuditConfig()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _complete(cls, body: Any) -> Any:
+        return share(body) if isinstance(body, Mapping) else body
+
+    @property
+    def digest(self) -> str:
+        """Digest of the resolved recipe."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+class Recipe(AnyRecipe):
+    """A run of `label_to_model`. See `docs/recipe.md` for every key."""
+
+    pipeline: Literal["label_to_model"] = "label_to_model"
+    network: NetworkConfig = NetworkConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    train: TrainConfig
+    baselines: BaselineSection
+    finetune: FinetuneConfig = FinetuneConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    promote: PromoteConfig = PromoteConfig()
+    publish: PublishConfig = PublishConfig()
+
+
+class AuditRecipe(AnyRecipe):
+    """A run of `label_audit`.
+
+    Attributes:
+        parts: into how many tasks the pass over the pictures is cut; at most one a shard.
+    """
+
+    pipeline: Literal["label_audit"]
+    parts: int = pydantic.Field(default=4, ge=1)
+
+
+# what the key `pipeline` of a recipe may say
+RECIPES: dict[str, type[AnyRecipe]] = {"label_to_model": Recipe, "label_audit": AuditRecipe}
+
+
+def share(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Hand what stands at the top to the sections, and the summed steps to the baselines."""
+    shared = copy.deepcopy(dict(body))
+    _share_with_audit(shared)
+    if shared.get("pipeline", DEFAULT) != DEFAULT:
+        return shared
+    baselines = _mapping(shared, "baselines")
+    learning = [_mapping(shared, name) for name in LEARNING]
+    steps = [_steps(section) for section in learning]
+    for section in (_mapping(baselines, name) for name in ("scratch", "noisy_direct")):
+        if all(isinstance(count, int | float) for count in steps):
+            _mapping(section, "optimizer").setdefault("steps", sum(steps))
+        learning.append(section)
+    for section in learning:
+        if "network" in shared:
+            section.setdefault("network", shared["network"])
+        for key in ("seed", "device"):
+            if key in shared:
+                _mapping(section, "loop").setdefault(key, shared[key])
+    for name in ("finetune", "evaluate"):
+        if "device" in shared:
+            _mapping(shared, name).setdefault("device", shared["device"])
+    return shared
+
+
+def _share_with_audit(shared: dict[str, Any]) -> None:
+    """Seed and device of the models that the audit trains."""
+    predictions = _mapping(_mapping(shared, "audit"), "predictions")
+    for key in ("seed", "device"):
+        if key in shared:
+            predictions.setdefault(key, shared[key])
+
+
+def _mapping(body: dict[str, Any], key: str) -> dict[str, Any]:
+    """The section under `key`, made when missing; a stray value is left for the checks to name."""
+    if body.get(key) is None:
+        body[key] = {}
+    return body[key] if isinstance(body[key], dict) else {}
+
+
+def _steps(section: Mapping[str, Any]) -> Any:
+    optimizer = section.get("optimizer")
+    default = PretrainConfig.model_fields["optimizer"].default.steps
+    return optimizer.get("steps", default) if isinstance(optimizer, Mapping) else default
