@@ -68,6 +68,13 @@ class InvalidConfig(GoldseamError):
     """Options of a stage contradict each other or the dataset."""
 
 
+class InvalidArray(GoldseamError):
+    """An array that was passed to a function does not hold what it should."""
+
+    def __init__(self, what: str, found: str, remedy: str) -> None:
+        super().__init__(f"{what}: {found}.", remedy=remedy)
+
+
 class DigestMismatch(GoldseamError):
     """Content differs from what its reference promises."""
 

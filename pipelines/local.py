@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kfp.dsl.base_component import BaseComponent
 from rich.console import Console
@@ -22,6 +22,9 @@ from rich.text import Text
 
 from goldseam.errors import InvalidConfig, StageFailed
 from goldseam.workspace import RUN_VARIABLE, TaskRecord, Workspace
+
+if TYPE_CHECKING:
+    from goldseam.recipe import AnyRecipe
 
 COMMIT_VARIABLE = "GOLDSEAM_GIT_COMMIT"
 LOG_FILE = "kfp.log"
@@ -76,6 +79,50 @@ def run_pipeline(
             pipeline(**arguments, workspace=str(workspace.root))
         except RuntimeError as error:  # all that kfp.local says is that something failed
             raise failure(workspace.records(run), log) from error
+
+
+def run_recipe(
+    pipeline: BaseComponent,
+    recipe: "AnyRecipe",
+    *,
+    dataset: Path,
+    out: Path,
+    run: str,
+    digest: str | None = None,
+    revision: str | None = None,
+) -> None:
+    """Run a pipeline that takes a recipe and a dataset.
+
+    Args:
+        pipeline: the one that the recipe is for.
+        recipe: the resolved recipe.
+        dataset: folder of the dataset.
+        out: receives the workspace, the registry (unless the recipe names one) and the log.
+        digest: the dataset's; other data is refused. What the folder says now when None.
+        revision: name of the data's version.
+        run: identity of the run; its records stand in `out`/workspace/runs/`run`.
+
+    Raises:
+        StageFailed: a task failed or a gate stopped the run; carries that task's message.
+        MissingInput: `dataset` is no dataset.
+        InvalidRecipe: the recipe has a null that its defaults do not have.
+    """
+    from goldseam.dataset.schema import DatasetInfo
+    from goldseam.recipe import as_struct
+
+    run_pipeline(
+        pipeline,
+        {
+            "recipe": as_struct(recipe),
+            "dataset_uri": str(dataset.resolve()),
+            "dataset_digest": digest or DatasetInfo.read_yaml(dataset).digest,
+            "dataset_revision": revision or "",
+        },
+        out=out,
+        run=run,
+        # the recipe's own address comes first, then the user's environment, then this
+        environment={"MLFLOW_TRACKING_URI": f"sqlite:///{out.resolve()}/mlflow.db"},
+    )
 
 
 def failure(records: Mapping[str, TaskRecord], log: Path) -> StageFailed:

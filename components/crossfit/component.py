@@ -31,6 +31,7 @@ def crossfit(
     with running_task("crossfit", workspace) as task:
         from goldseam.audit.predictions.config import PredictionsConfig
         from goldseam.audit.predictions.crossfit import crossfit as predict
+
         from goldseam.dataset.ingest import open_reference
 
         result = task.stage(

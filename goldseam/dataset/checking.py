@@ -12,13 +12,19 @@ import pyarrow.parquet as pq
 import pydantic
 
 from goldseam.artifacts import digest_file
-from goldseam.dataset.codecs import BadCell, decode_image, decode_label, picture_size
+from goldseam.dataset.codecs import (
+    BadCell,
+    decode_image,
+    decode_label,
+    picture_size,
+    stored_picture,
+)
 from goldseam.dataset.faults import label_faults
 from goldseam.dataset.reading import open_shard, schema_faults
 from goldseam.dataset.schema import (
     DATASET_FILE,
-    FIXED_COLUMNS,
     DatasetInfo,
+    Kind,
     Shard,
     Split,
     Task,
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
 
 REBUILD = "Fetch the dataset again ('dvc pull'), or build it anew."
 ROWS_AT_ONCE = 64
+# labels that have no place in the image fit an image of any size
+PLACELESS = (Kind.TAGS, Kind.CAPTION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,31 +262,45 @@ class _ShardCheck:
 
     def _row_faults(self, row: dict[str, Any], number: int) -> Iterator[tuple[str, BadCell]]:
         """(column, fault) of one row; columns that the shard lacks are passed over."""
-        for column in FIXED_COLUMNS:
+        for column in ("image_id", "group"):
             if column in row and row[column] in (None, ""):
                 yield column, BadCell(repr(row[column]), "a value", "Give every image one.")
         yield from self._identity_faults(row, number)
         for name in self.info.tasks:
             yield from self._source_faults(name, row)
-        if row.get("image") is None:
+        if "image" not in row:
             return
-        content = row["image"]["bytes"]
-        try:
-            height, width = decode_image(content).shape[:2]
-        except BadCell as fault:
-            yield "image", fault
-            # a truncated picture still tells the size that its labels should have
-            try:
-                width, height = picture_size(content)
-            except BadCell:
-                return
-        for column, length in (("width", width), ("height", height)):
-            if row.get(column) not in (None, length):
-                expected = f"{length} px, as the image has"
-                yield column, BadCell(f"{row[column]} px", expected, "Mend the column.")
+        size = {column: row.get(column) for column in ("width", "height")}
+        content = stored_picture(row["image"])
+        if content is not None:
+            faults, size = _picture_faults(content)
+            for fault in faults:
+                yield "image", fault
+        yield from self._size_faults(row, size, stored=content is not None)
+        width, height = size.values()
         for name, task in self.info.tasks.items():
             for wrong in _cell_faults(task, row.get(name), height, width):
                 yield name, wrong
+
+    def _size_faults(
+        self, row: dict[str, Any], size: dict[str, int | None], *, stored: bool
+    ) -> Iterator[tuple[str, BadCell]]:
+        # where nobody stored the picture, its size matters to labels that have a place in it
+        needed = stored or any(
+            task.kind not in PLACELESS and row.get(name) is not None
+            for name, task in self.info.tasks.items()
+        )
+        for column, length in size.items():
+            found = row.get(column)
+            if column not in row or (found is None and not needed):
+                continue
+            if found is None:
+                yield column, BadCell("None", "a value", "Give every image one.")
+            elif length not in (None, found):
+                expected = f"{length} px, as the image has"
+                yield column, BadCell(f"{found} px", expected, "Mend the column.")
+            elif found < 1:
+                yield column, BadCell(f"{found} px", "at least 1 px", "Mend the column.")
 
     def _identity_faults(self, row: dict[str, Any], number: int) -> Iterator[tuple[str, BadCell]]:
         image_id, group = row.get("image_id"), row.get("group")
@@ -317,10 +339,27 @@ class _ShardCheck:
             yield column, BadCell(f"{source!r} beside no label", "null", remedy)
 
 
-def _cell_faults(task: Task, cell: Any, height: int, width: int) -> Iterator[BadCell]:
+def _picture_faults(content: bytes) -> tuple[list[BadCell], dict[str, int | None]]:
+    """What is wrong with a stored picture, and its size where that can still be told."""
+    try:
+        height, width = decode_image(content).shape[:2]
+    except BadCell as fault:
+        # a truncated picture still tells the size that its labels should have
+        try:
+            width, height = picture_size(content)
+        except BadCell:
+            return [fault], {"width": None, "height": None}
+        return [fault], {"width": width, "height": height}
+    return [], {"width": width, "height": height}
+
+
+def _cell_faults(task: Task, cell: Any, height: int | None, width: int | None) -> Iterator[BadCell]:
     try:
         label = decode_label(task, cell)
     except BadCell as fault:
         yield fault
         return
-    yield from label_faults(task, label, height, width)
+    if height is not None and width is not None:
+        yield from label_faults(task, label, height, width)
+    elif task.kind in PLACELESS:
+        yield from label_faults(task, label, 0, 0)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
 from goldseam.dataset.schema import Kind, Task
@@ -142,14 +143,25 @@ def picture_size(content: bytes | None) -> tuple[int, int]:
         return picture.size
 
 
-def encode_image(image: Array | bytes) -> dict[str, Any]:
-    """The `image` cell: encoded bytes pass as they are, an array `HW3` uint8 becomes PNG."""
+def encode_image(image: Array | bytes | None) -> dict[str, Any] | None:
+    """The `image` cell: encoded bytes pass as they are, an array `HW3` uint8 becomes PNG.
+
+    None, a picture that is not stored, stays None.
+    """
+    if image is None:
+        return None
     if not isinstance(image, bytes):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             found = f"an array of {image.dtype} and shape {image.shape}"
             raise BadCell(found, "uint8 HW3", "Give 8-bit RGB, or the bytes of an encoded picture.")
         image = encode_png(image)
     return {"bytes": image, "path": None}
+
+
+def stored_picture(cell: dict[str, Any] | None) -> bytes | None:
+    """The encoded picture of an `image` cell; None where the dataset does not store it."""
+    content: bytes | None = None if cell is None else cell["bytes"]
+    return content
 
 
 def encode_label(task: Task, label: Any) -> Any:
@@ -178,6 +190,23 @@ def encode_label(task: Task, label: Any) -> Any:
     else:
         content = _encode_ids(task, np.asarray(label))
     return {"bytes": content, "path": None}
+
+
+def encode_tags(state_NC: Array) -> pa.StructArray:
+    """The cells of many images' tags at once; an image of which no tag is known has null.
+
+    Args:
+        state_NC: 1 present, 0 absent, -1 unknown.
+    """
+    lists = []
+    for state in (PRESENT, ABSENT):
+        here_NC = state_NC == state
+        offsets = np.concatenate([[0], here_NC.sum(axis=1).cumsum()]).astype(np.int32)
+        lists.append(pa.ListArray.from_arrays(offsets, np.nonzero(here_NC)[1].astype(np.int64)))
+    unknown_N = (state_NC == UNKNOWN).all(axis=1)
+    return pa.StructArray.from_arrays(
+        lists, fields=list(Kind.TAGS.column), mask=pa.array(unknown_N)
+    )
 
 
 def _box_cells(boxes: Boxes) -> list[dict[str, Any]]:

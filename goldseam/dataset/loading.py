@@ -20,7 +20,7 @@ from torch.utils.data import Dataset as TorchDataset
 from goldseam.dataset.augmentation import Augmentation
 from goldseam.dataset.batch import Batch, BoxTarget, collate
 from goldseam.dataset.codecs import Array
-from goldseam.dataset.memory import DECODED_LIMIT, TrainingTable
+from goldseam.dataset.memory import DECODED_LIMIT, JoinedTable, SampleTable, TrainingTable
 from goldseam.dataset.order import BatchOrder
 from goldseam.dataset.reading import Dataset
 from goldseam.errors import GoldseamError
@@ -30,6 +30,7 @@ __all__ = [
     "Batch",
     "BatchOrder",
     "BoxTarget",
+    "JoinedTable",
     "TrainingTable",
     "batches",
     "draw_batches",
@@ -102,7 +103,7 @@ def batches(
 
 
 def draw_batches(
-    table: TrainingTable,
+    table: SampleTable,
     order: BatchOrder,
     *,
     start_step: int = 0,
@@ -206,7 +207,7 @@ class _Steps:
     """Training batches by step."""
 
     def __init__(
-        self, table: TrainingTable, order: BatchOrder, augmentation: Augmentation | None
+        self, table: SampleTable, order: BatchOrder, augmentation: Augmentation | None
     ) -> None:
         self.table = table
         self.order = order

@@ -4,14 +4,16 @@ Parquet is made for columns, not for single rows. The columns that a run needs a
 uncompressed Arrow, which every process and worker maps without a copy.
 """
 
+import abc
 import contextlib
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from goldseam.artifacts import digest_of
 from goldseam.dataset.codecs import Array
@@ -85,7 +87,45 @@ def _write_arrow(dataset: Dataset, split: str, columns: Sequence[str], path: Pat
         writer.close()
 
 
-class TrainingTable:
+class SampleTable(abc.ABC):
+    """Samples by position, of which each carries labels of some tasks.
+
+    Attributes:
+        tasks: whose labels a sample may carry.
+        known: task → bool N, True where the sample carries a label of it.
+    """
+
+    tasks: dict[str, Task]
+    known: dict[str, Array]
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @abc.abstractmethod
+    def __getitem__(self, position: int) -> Record: ...
+
+    def order(
+        self,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        balance: bool = False,
+    ) -> BatchOrder:
+        """An order of batches over this table; `balance` gives each task an equal share."""
+        pools = [np.flatnonzero(known_N) for known_N in self.known.values() if known_N.any()]
+        return BatchOrder(
+            len(self),
+            batch_size,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+            pools=pools if balance else None,
+        )
+
+
+class TrainingTable(SampleTable):
     """The samples of a split, by position.
 
     Safe to send to worker processes: each opens the data for itself.
@@ -149,26 +189,6 @@ class TrainingTable:
             self._decoded[position] = record
         return record
 
-    def order(
-        self,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        balance: bool = False,
-    ) -> BatchOrder:
-        """An order of batches over this table; `balance` gives each task an equal share."""
-        pools = [np.flatnonzero(known_N) for known_N in self.known.values() if known_N.any()]
-        return BatchOrder(
-            len(self),
-            batch_size,
-            seed=seed,
-            rank=rank,
-            world_size=world_size,
-            pools=pools if balance else None,
-        )
-
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         for name in ("_batches", "_starts", "_decoded"):
@@ -225,8 +245,9 @@ class TrainingTable:
 
     def _decoded_bytes(self) -> int:
         pixels_N = np.multiply(
-            self._column("width").to_numpy().astype(np.int64),
-            self._column("height").to_numpy().astype(np.int64),
+            # a size is unknown only where there is no picture, and so nothing to decode
+            pc.fill_null(self._column("width"), 0).to_numpy().astype(np.int64),
+            pc.fill_null(self._column("height"), 0).to_numpy().astype(np.int64),
         )[self.rows]
         total = 3 * int(pixels_N.sum())
         for name, task in self.tasks.items():
@@ -235,6 +256,37 @@ class TrainingTable:
                 per_pixel = BYTES_PER_PIXEL.get(task.kind, wide)
                 total += per_pixel * int(pixels_N[self.known[name]].sum())
         return total
+
+
+class JoinedTable(SampleTable):
+    """Several tables, one after the other: rows of more than one split.
+
+    Args:
+        parts: at least one, all with the same tasks.
+        change: what is done to each sample before it is handed out, such as `resize_record`.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[TrainingTable],
+        change: Callable[[Record, Mapping[str, Task]], Record] | None = None,
+    ) -> None:
+        self.parts = tuple(parts)
+        self.tasks = parts[0].tasks
+        self.known = {
+            task: np.concatenate([part.known[task] for part in parts]) for task in self.tasks
+        }
+        self._change = change
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, position: int) -> Record:
+        """The decoded sample at a position of this table; see `TrainingTable`."""
+        number = int(np.searchsorted(self._starts, position, side="right")) - 1
+        record = self.parts[number][position - int(self._starts[number])]
+        return record if self._change is None else self._change(record, self.tasks)
 
 
 def _map_arrow(path: Path) -> Any:

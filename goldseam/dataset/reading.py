@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from goldseam.artifacts import digest_file
-from goldseam.dataset.codecs import Array, BadCell, decode_image, decode_label
+from goldseam.dataset.codecs import Array, BadCell, decode_image, decode_label, stored_picture
 from goldseam.dataset.faults import label_faults
 from goldseam.dataset.schema import DATASET_FILE, DatasetInfo, Shard
 from goldseam.errors import DigestMismatch, InvalidDataset, MissingInput
+
+SIZES = ("width", "height")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +126,29 @@ class Dataset:
                     first += count
                 before += first
 
+    def without_picture(self, split: str | None = None) -> int:
+        """Images whose picture the dataset does not store, of one split or of all.
+
+        The footers of the files count them, so no picture is read.
+        """
+        shards = [shard for shard in self.info.shards if split in (None, shard.split)]
+        return sum(_without_picture(self.path / shard.file) for shard in shards)
+
+
+def _without_picture(file: Path) -> int:
+    missing = 0
+    with open_shard(file) as parquet:
+        for number in range(parquet.num_row_groups):
+            group = parquet.metadata.row_group(number)
+            columns = [group.column(position) for position in range(group.num_columns)]
+            (content,) = [column for column in columns if column.path_in_schema == "image.bytes"]
+            if content.statistics is not None and content.statistics.has_null_count:
+                missing += content.statistics.null_count
+            else:
+                cells = parquet.read_row_group(number, columns=["image.bytes"]).column("image")
+                missing += pc.struct_field(cells.combine_chunks(), "bytes").null_count
+    return missing
+
 
 def _within(wanted: Array | None, start: int, count: int) -> Array:
     if wanted is None:
@@ -155,6 +181,8 @@ def schema_faults(expected: pa.Schema, found: pa.Schema) -> Iterator[tuple[str, 
     for name in expected.names:
         if name not in found.names:
             yield name, "no such column", str(expected.field(name).type)
+        elif name in SIZES and found.field(name).type == expected.field(name).type:
+            continue  # the size of a picture that is not stored may be unknown
         elif found.field(name) != expected.field(name):
             yield name, _typed(found.field(name)), _typed(expected.field(name))
     for name in found.names:
@@ -173,11 +201,18 @@ def decode_row(info: DatasetInfo, row: dict[str, Any], tasks: Sequence[str], whe
     """Decode one row of the table.
 
     Raises:
-        InvalidDataset: a cell cannot be decoded; says where it stands.
+        InvalidDataset: a cell cannot be decoded, or the picture is not stored; says where it stands.
     """
     column = "image"
+    content = stored_picture(row["image"])
+    if content is None:
+        raise InvalidDataset(
+            f"{where}, image '{row['image_id']}', column 'image': the picture is not stored.",
+            remedy="Audits of labels need none; for anything that looks at pictures, import the "
+            "dataset again with --images.",
+        )
     try:
-        image_HWC = decode_image((row["image"] or {"bytes": None})["bytes"])
+        image_HWC = decode_image(content)
         labels = {}
         for column in tasks:
             task = info.tasks[column]

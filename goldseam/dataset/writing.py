@@ -1,7 +1,7 @@
 """Writing a dataset whole or not at all."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,15 @@ from goldseam.artifacts import digest_file
 from goldseam.dataset.codecs import Array, BadCell, encode_image, encode_label, picture_size
 from goldseam.dataset.faults import label_faults
 from goldseam.dataset.schema import SPLITS, DatasetInfo, Shard
+from goldseam.dataset.identity import SeenSamples, SeenTables
 from goldseam.errors import InvalidDataset
 from goldseam.storage.atomic import atomic_folder
 
 ROWS_PER_SHARD = 4096
 ROWS_PER_GROUP = 256
+# labels without pictures are a thousandth of the size
+LABELS_PER_SHARD = 131072
+LABELS_PER_GROUP = 16384
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,19 +30,22 @@ class Sample:
 
     Attributes:
         image_id: unique in the dataset.
-        image: `uint8 HW3`, or an encoded PNG, JPEG or TIFF.
+        image: `uint8 HW3`, or an encoded PNG, JPEG or TIFF; None where the dataset is to hold the
+            labels alone.
         group: unit of leakage; a group never crosses splits.
         labels: task → array (see `codecs`); a task that is missing or None is unknown.
         sources: task → who made the label; needed exactly where the label is known.
         meta: `meta_*` columns.
+        size: width and height in px; needed exactly where there is no picture to tell it.
     """
 
     image_id: str
-    image: Array | bytes
+    image: Array | bytes | None
     group: str
     labels: Mapping[str, Any]
     sources: Mapping[str, str]
     meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    size: tuple[int, int] | None = None
 
 
 def write_dataset(
@@ -65,62 +72,85 @@ def write_dataset(
         InvalidDataset: a sample breaks the format; nothing is written.
         OutputExists: `out` is there and `replace` is False.
     """
+    seen = SeenSamples()
+    shards = {
+        split: (
+            _encoded(info, chunk) for chunk in _chunks(seen.watch(split, samples), rows_per_shard)
+        )
+        for split, samples in splits.items()
+    }
+    return _write(out, info, info.arrow_schema(), shards, replace=replace)
+
+
+def write_tables(
+    out: Path,
+    info: DatasetInfo,
+    splits: Mapping[str, Iterable[Iterable[pa.Table]]],
+    *,
+    sizes_known: bool = True,
+    replace: bool = False,
+) -> DatasetInfo:
+    """Write tables that are encoded already as Parquet shards with `dataset.yaml`.
+
+    For a million labels: no Python object is made for a row. Identity, groups and sources are
+    checked; that the cells of labels are well formed is the caller's business.
+
+    Args:
+        out: the folder to make.
+        info: what the dataset declares; its `shards` are filled in.
+        splits: split → shards → tables with the columns of `info.arrow_schema()`, which may be made
+            one by one; each table is a row group, or several where it is long.
+        sizes_known: False lets `width` and `height` be null; that is for images that nobody stored
+            and whose labels have no place in them (tags, captions).
+        replace: whether a folder that is there is replaced.
+
+    Returns:
+        `info` with its shards.
+
+    Raises:
+        InvalidDataset: a table breaks the format; nothing is written.
+        OutputExists: `out` is there and `replace` is False.
+    """
+    schema = info.arrow_schema()
+    for name in () if sizes_known else ("width", "height"):
+        position = schema.get_field_index(name)
+        schema = schema.set(position, schema.field(position).with_nullable(True))
+    seen = SeenTables(info)
+    shards = {
+        split: ((seen.watch(split, table, schema) for table in shard) for shard in of_split)
+        for split, of_split in splits.items()
+    }
+    return _write(out, info, schema, shards, replace=replace, complete=seen.require_unique)
+
+
+def _write(
+    out: Path,
+    info: DatasetInfo,
+    schema: pa.Schema,
+    splits: Mapping[str, Iterable[Iterable[pa.Table]]],
+    *,
+    replace: bool,
+    complete: Callable[[], None] = lambda: None,
+) -> DatasetInfo:
     unknown = set(splits) - set(SPLITS)
     if unknown:
         raise InvalidDataset(f"no such split: {sorted(unknown)}.", remedy=f"Splits are {SPLITS}.")
-    schema = info.arrow_schema()
-    seen = _Seen()
     shards: list[Shard] = []
     with atomic_folder(out, replace=replace) as folder:
         for split in SPLITS:
-            samples = seen.watch(split, splits.get(split, ()))
             written = [
-                _write_shard(folder / f"{split}-{number:05d}.parquet", schema, info, chunk)
-                for number, chunk in enumerate(_chunks(samples, rows_per_shard))
+                _write_shard(folder / f"{split}-{number:05d}.parquet", schema, tables)
+                for number, tables in enumerate(splits.get(split, ()))
             ]
             for number, (path, rows) in enumerate(written):
                 name = f"{split}-{number:05d}-of-{len(written):05d}.parquet"
                 final = path.rename(folder / name)
                 sha256 = digest_file(final).removeprefix("sha256:")
                 shards.append(Shard(file=name, split=split, rows=rows, sha256=sha256))
+        complete()
         info = info.model_copy(update={"shards": tuple(shards)})
         info.write_yaml(folder)
     return info
-
-
-class _Seen:
-    """The image ids and groups that were written so far."""
-
-    def __init__(self) -> None:
-        self.images: set[str] = set()
-        self.split_of: dict[str, str] = {}
-
-    def watch(self, split: str, samples: Iterable[Sample]) -> Iterator[Sample]:
-        for sample in samples:
-            names: dict[str, Any] = {"image_id": sample.image_id, "group": sample.group}
-            for what, name in names.items():
-                if not isinstance(name, str) or not name:
-                    raise InvalidDataset(
-                        f"split '{split}', image '{sample.image_id}': {what} is {name!r}, "
-                        "expected text.",
-                        remedy=f"Give each image an {what}; where every image stands alone, its "
-                        "image_id is its group.",
-                    )
-            if sample.image_id in self.images:
-                raise InvalidDataset(
-                    f"split '{split}': image_id '{sample.image_id}' stands there twice.",
-                    remedy="Give each image an id of its own.",
-                )
-            first = self.split_of.setdefault(sample.group, split)
-            if first != split:
-                raise InvalidDataset(
-                    f"image '{sample.image_id}': group '{sample.group}' is in the splits "
-                    f"'{first}' and '{split}'.",
-                    remedy="Put all images of a group into one split: what is alike must not "
-                    "stand on both sides of a test.",
-                )
-            self.images.add(sample.image_id)
-            yield sample
 
 
 def _chunks(samples: Iterable[Sample], size: int) -> Iterator[Iterator[Sample]]:
@@ -134,15 +164,19 @@ def _with_first(first: Sample, rest: Iterator[Sample]) -> Iterator[Sample]:
     yield from rest
 
 
-def _write_shard(
-    path: Path, schema: pa.Schema, info: DatasetInfo, samples: Iterator[Sample]
-) -> tuple[Path, int]:
+def _write_shard(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> tuple[Path, int]:
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd", write_statistics=True) as writer:
-        while block := [encode_row(info, sample) for sample in islice(samples, ROWS_PER_GROUP)]:
-            writer.write_table(_table(block, schema))
-            rows += len(block)
+        for table in tables:
+            writer.write_table(table, row_group_size=LABELS_PER_GROUP)
+            rows += table.num_rows
     return path, rows
+
+
+def _encoded(info: DatasetInfo, samples: Iterator[Sample]) -> Iterator[pa.Table]:
+    schema = info.arrow_schema()
+    while block := [encode_row(info, sample) for sample in islice(samples, ROWS_PER_GROUP)]:
+        yield _table(block, schema)
 
 
 def _table(block: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -154,6 +188,25 @@ def _table(block: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
             f"images '{first}' to '{last}': a value does not fit its column ({error}).",
             remedy="image_id, group and sources are strings; meta values have the declared type.",
         ) from error
+
+
+def _size(sample: Sample, image: dict[str, Any] | None) -> tuple[int, int]:
+    size = None if image is None else picture_size(image["bytes"])
+    if size is None and (sample.size is None or min(sample.size) < 1):
+        raise BadCell(
+            f"no picture and the size {sample.size}",
+            "a picture, or width and height in px",
+            "Give the picture, or the image's size where its picture is not to be stored.",
+        )
+    if None not in (size, sample.size) and size != sample.size:
+        raise BadCell(
+            f"a picture of {size} px and the size {sample.size}",
+            "one size",
+            "Leave `size` out: the picture tells it.",
+        )
+    found = size or sample.size
+    assert found is not None
+    return found
 
 
 def encode_row(info: DatasetInfo, sample: Sample) -> dict[str, Any]:
@@ -175,7 +228,7 @@ def encode_row(info: DatasetInfo, sample: Sample) -> dict[str, Any]:
     column = "image"
     try:
         image = encode_image(sample.image)
-        width, height = picture_size(image["bytes"])
+        width, height = _size(sample, image)
         cells: dict[str, Any] = {}
         for column, task in info.tasks.items():
             label, source = sample.labels.get(column), sample.sources.get(column)

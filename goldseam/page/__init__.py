@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import markupsafe
 
-from goldseam.page.numbers import count, percent, split_name
+from goldseam.page.numbers import amount, between, count, duration, percent, split_name
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["count", "figure_html", "percent", "plotly_script", "render", "split_name"]
+__all__ = [
+    "amount",
+    "between",
+    "count",
+    "duration",
+    "figure_html",
+    "percent",
+    "plotly_script",
+    "render",
+    "split_name",
+]
 
 SHELL = Path(__file__).parent / "templates"
 # what the two color schemes share; the page's script sets the text colors from the style sheet
@@ -38,7 +48,14 @@ def render(template_folder: Path, template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=count, percent=percent, split_name=split_name)
+    environment.filters.update(
+        amount=amount,
+        between=between,
+        count=count,
+        duration=duration,
+        percent=percent,
+        split_name=split_name,
+    )
     return environment.get_template(template).render(values)
 
 

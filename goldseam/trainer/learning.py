@@ -1,15 +1,26 @@
 """From a dataset and options to a checkpoint: what pretrain and train have in common."""
 
+import functools
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from goldseam.artifacts import RESULT_FILE, digest_folder
 from goldseam.dataset.augmentation import Augmentation
-from goldseam.dataset.loading import Batch, TrainingTable, draw_batches, evaluation_batches
+from goldseam.dataset.codecs import Array
+from goldseam.dataset.loading import (
+    Batch,
+    JoinedTable,
+    TrainingTable,
+    draw_batches,
+    evaluation_batches,
+)
+from goldseam.dataset.memory import SampleTable
 from goldseam.dataset.reading import Dataset
+from goldseam.dataset.resizing import resize_record
 from goldseam.dataset.schema import Task
 from goldseam.errors import InvalidConfig
 from goldseam.metrics import Metric
@@ -66,7 +77,7 @@ def learn(
         # a kill between the result and the renaming leaves both here: nothing is left to learn
         if not (folder / RESULT_FILE).is_file():
             table = TrainingTable(dataset, "train", tasks, cache=folder / "data")
-            _require_labels(table)
+            _require_labels(table.known)
             model, transferred = _start(
                 dataset, specs, config, diffusion=diffusion, init=init, depth=depth
             )
@@ -95,11 +106,68 @@ def learn(
     return TrainingResult.read(out)
 
 
-def _require_labels(table: TrainingTable) -> None:
-    for task, known in table.known.items():
-        if not known.any():
+def learn_rows(
+    what: str,
+    dataset: Dataset,
+    rows: Mapping[str, Array],
+    tasks: Sequence[str],
+    config: LearningConfig,
+    *,
+    state_folder: Path,
+    cache: Path | None = None,
+    size: tuple[int, int] | None = None,
+) -> MultitaskModel:
+    """Train one plain model on chosen images of any splits; nothing validates it.
+
+    Nothing but these rows reaches the model: not its pixel statistics, not its scales, not its
+    weights, which are those after the last step. A killed call goes on from its last state.
+
+    Args:
+        what: name shown beside the progress bar.
+        dataset: an open dataset.
+        rows: split → positions in it, ascending; rows without a label of `tasks` are not drawn.
+        tasks: what to predict; a batch gives each an equal share.
+        config: network, optimizer, losses, loop.
+        state_folder: where states are kept while training.
+        cache: folder for a memory-mapped copy of the columns; see `TrainingTable`.
+        size: (height, width) to which samples are stretched; None leaves them as they are.
+
+    Raises:
+        InvalidConfig: a task has no known label in these rows.
+    """
+    specs = {name: dataset.info.task(name) for name in tasks}
+    known = {split: dataset.known(split) for split in rows}
+    _require_labels(
+        {name: np.concatenate([known[s][name][rows[s]] for s in rows] or [[]]) for name in tasks}
+    )
+    parts = [
+        TrainingTable(dataset, split, tasks, rows=labeled_M, cache=cache)
+        for split, rows_M in rows.items()
+        if len(labeled_M := rows_M[np.any([known[split][t][rows_M] for t in tasks], axis=0)])
+    ]
+    change = None if size is None else functools.partial(resize_record, size=size)
+    table = JoinedTable(parts, change)
+    preprocessing = measure_preprocessing(dataset, specs, rows)
+    torch.manual_seed(config.loop.seed)
+    model = MultitaskModel(ModelConfig(network=config.network), specs, preprocessing)
+    fit(
+        what,
+        model.to(choose_device(config.loop.device)),
+        loss=MultitaskLoss(specs, config.loss, preprocessing.values, 0.0),
+        batches_from=lambda step: _batches(table, config, step),
+        validate=None,
+        optimization=config.optimizer,
+        loop=config.loop,
+        state_folder=state_folder,
+    )
+    return model
+
+
+def _require_labels(known: Mapping[str, Array]) -> None:
+    for task, known_N in known.items():
+        if not known_N.any():
             raise InvalidConfig(
-                f"task '{task}' has no known label in the training split.",
+                f"task '{task}' has no known label among the training images.",
                 remedy="Leave it out of the tasks, or label some images.",
             )
 
@@ -125,7 +193,7 @@ def _start(
     return model, () if init is None else transfer(model, init, depth)
 
 
-def _batches(table: TrainingTable, config: LearningConfig, step: int) -> Iterator[Batch]:
+def _batches(table: SampleTable, config: LearningConfig, step: int) -> Iterator[Batch]:
     order = table.order(config.optimizer.batch_size, seed=config.loop.seed, balance=True)
     augmentation = Augmentation() if config.loop.augment else None
     return draw_batches(table, order, start_step=step, augmentation=augmentation)

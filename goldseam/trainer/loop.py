@@ -31,20 +31,20 @@ def fit(
     *,
     loss: MultitaskLoss,
     batches_from: Callable[[int], Iterator[Batch]],
-    validate: Callable[[MultitaskModel], dict[str, Metric]],
+    validate: Callable[[MultitaskModel], dict[str, Metric]] | None,
     optimization: OptimizerConfig,
     loop: LoopConfig,
     state_folder: Path,
     transferred: tuple[str, ...] = (),
 ) -> TrainingState:
-    """Train until `optimization.steps`; afterwards the model holds the best weights.
+    """Train until `optimization.steps`; afterwards the model holds the best (or last) weights.
 
     Args:
         what: name shown beside the progress bar.
         model: on its device, with its initial weights.
         loss: of a step.
         batches_from: the batches from a step on.
-        validate: metrics of a model on the validation split.
+        validate: metrics of a model on the validation split; None keeps the last weights.
         optimization: rates and schedule.
         loop: seed, precision, how often to validate and to save.
         state_folder: where states are kept; training goes on from the newest one there.
@@ -106,15 +106,19 @@ def _train_step(
 
 def _validate(
     state: TrainingState,
-    validate: Callable[[MultitaskModel], dict[str, Metric]],
+    validate: Callable[[MultitaskModel], dict[str, Metric]] | None,
     loop: LoopConfig,
     value: float,
     parts: dict[str, float],
 ) -> None:
-    """Score the kept weights; remember them when they are the best so far."""
+    """Score the kept weights; remember them when they are the best so far, or nothing judges."""
     kept = state.kept
     assert isinstance(kept, MultitaskModel)
     kept.eval()
+    if validate is None:
+        state.progress.best_step = state.progress.step
+        state.keep_best()
+        return
     metrics = validate(kept)
     found = selection_score(metrics, loop.select, kept.preprocessing.values)
     now = state.progress

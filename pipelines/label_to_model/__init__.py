@@ -4,53 +4,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from goldseam.recipe import Recipe
+    from goldseam.recipe import AnyRecipe
 
 RECIPES = Path(__file__).parent / "recipes"
 
 
-def run_local(
-    recipe: "Recipe",
-    *,
-    dataset: Path,
-    out: Path,
-    run: str,
-    digest: str | None = None,
-    revision: str | None = None,
-) -> None:
-    """Run the pipeline on this machine.
-
-    Args:
-        recipe: the resolved recipe.
-        dataset: folder of the dataset.
-        out: receives the workspace, the registry (unless the recipe names one) and the log.
-        digest: the dataset's; other data is refused. What the folder says now when None.
-        revision: name of the data's version.
-        run: identity of the run; its records stand in `out`/workspace/runs/`run`.
-
-    Raises:
-        StageFailed: a task failed or a gate stopped the run; carries that task's message.
-        MissingInput: `dataset` is no dataset.
-        InvalidRecipe: the recipe has a null that its defaults do not have.
-    """
-    from goldseam.dataset.schema import DatasetInfo
-    from goldseam.recipe import as_struct
+def run_local(recipe: "AnyRecipe", **place: Any) -> None:
+    """Run the pipeline on this machine; `place` is what `pipelines.local.run_recipe` takes."""
     from pipelines.label_to_model.pipeline import label_to_model
-    from pipelines.local import run_pipeline
+    from pipelines.local import run_recipe
 
-    run_pipeline(
-        label_to_model(),
-        {
-            "recipe": as_struct(recipe),
-            "dataset_uri": str(dataset.resolve()),
-            "dataset_digest": digest or DatasetInfo.read_yaml(dataset).digest,
-            "dataset_revision": revision or "",
-        },
-        out=out,
-        run=run,
-        # the recipe's own address comes first, then the user's environment, then this
-        environment={"MLFLOW_TRACKING_URI": f"sqlite:///{out.resolve()}/mlflow.db"},
-    )
+    run_recipe(label_to_model(), recipe, **place)
 
 
 def compile_to(path: Path, **settings: Any) -> None:

@@ -128,16 +128,20 @@ def measure_disagreement(dataset: Dataset, clean: str, noisy: str, band: int) ->
         InvalidDataset: a label cannot be decoded or compared; says which.
     """
     info = dataset.info
-    categories = _vocabulary(info.task(clean))
+    categories = vocabulary(info.task(clean))
     measured = []
     with progress("disagreement", info.rows()) as step:
         for split in info.splits:
             counts = PixelCounts.none(len(categories))
             for where, clean_cell, noisy_cell in _known_pairs(dataset, split, clean, noisy, step):
                 try:
-                    clean_HW, clean_known_HW = _ids(info.task(clean), clean_cell)
-                    noisy_HW, noisy_known_HW = _ids(info.task(noisy), noisy_cell)
-                    _check_size(clean_HW, noisy_HW)
+                    clean_HW, clean_known_HW = category_ids(
+                        info.task(clean), decode_label(info.task(clean), clean_cell)
+                    )
+                    noisy_HW, noisy_known_HW = category_ids(
+                        info.task(noisy), decode_label(info.task(noisy), noisy_cell)
+                    )
+                    check_size(clean_HW, noisy_HW)
                 except BadCell as error:
                     raise InvalidDataset(f"{where}: {error}.", remedy=error.remedy) from error
                 counts.add(
@@ -146,20 +150,24 @@ def measure_disagreement(dataset: Dataset, clean: str, noisy: str, band: int) ->
                     clean_known_HW & noisy_known_HW,
                     boundary_band(clean_HW, clean_known_HW, band),
                 )
-            rates = _rates((clean, noisy), split, band, categories, counts)
+            rates = disagreement((clean, noisy), split, band, categories, counts)
             measured.append(Measured(rates, counts))
     return measured
 
 
-def _vocabulary(task: Task) -> tuple[str, ...]:
+def vocabulary(task: Task) -> tuple[str, ...]:
+    """Names of the category ids of a mask; those of boundaries and saliency have no own names."""
     return task.categories if task.kind is Kind.SEGMENTATION else ("absent", "present")
 
 
-def _ids(task: Task, cell: Any) -> tuple[Array, Array]:
-    """Category ids with 0 where ignored, and where they are known."""
-    label_HW = decode_label(task, cell)
+def category_ids(task: Task, label_HW: Array) -> tuple[Array, Array]:
+    """Category ids with 0 where ignored, and where they are known.
+
+    Raises:
+        BadCell: an id is no category and not ignored.
+    """
     known_HW = label_HW != task.ignore
-    last = len(_vocabulary(task)) - 1
+    last = len(vocabulary(task)) - 1
     outside = known_HW & (label_HW > last)
     if outside.any():
         raise BadCell(
@@ -186,18 +194,36 @@ def _known_pairs(
                 step(masks.num_rows)
 
 
-def _check_size(clean_HW: Array, noisy_HW: Array) -> None:
+def check_size(clean_HW: Array, noisy_HW: Array) -> None:
+    """Whether two labels of one image are of the same size.
+
+    Args:
+        clean_HW: height and width last.
+        noisy_HW: the same.
+
+    Raises:
+        BadCell: they are not.
+    """
     if clean_HW.shape != noisy_HW.shape:
-        (height, width), (wanted_height, wanted_width) = noisy_HW.shape, clean_HW.shape
+        (height, width), (wanted_height, wanted_width) = noisy_HW.shape[-2:], clean_HW.shape[-2:]
         raise BadCell(
             f"a noisy label of {width} x {height} px",
             f"the size of the clean one, {wanted_width} x {wanted_height} px",
         )
 
 
-def _rates(
+def disagreement(
     tasks: tuple[str, str], split: str, band: int, categories: tuple[str, ...], counts: PixelCounts
 ) -> Disagreement:
+    """The rates of some counts.
+
+    Args:
+        tasks: names of the clean and of the noisy task.
+        split: that was counted.
+        band: px of the boundary band.
+        categories: names by id.
+        counts: of that split.
+    """
     rows = []
     for row_C in counts.confusion_2CC.sum(axis=0):
         total = int(row_C.sum())

@@ -66,7 +66,7 @@ BAD_CELLS: list[tuple[str, Any, str, str]] = [
     ("width", 15, "15 px", "16 px"),
     ("height", 99, "99 px", "12 px"),
     ("group", "", "''", "a value"),
-    ("image", None, "None", "a value"),
+    ("image", {"bytes": b"", "path": None}, "no bytes", "a whole PNG"),
     ("image", cut({"bytes": encode_png(NOISE), "path": None}), "cannot be decoded", "a whole PNG"),
     ("image", png(7, SIZE, np.uint16), "mode I;16", "8 bits"),
 ]

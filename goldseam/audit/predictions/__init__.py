@@ -1,0 +1,1 @@
+"""Predictions that never saw the label they are compared with: made here, or given."""

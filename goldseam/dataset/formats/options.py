@@ -1,0 +1,123 @@
+"""Options of the importers: what a file of labels cannot say about itself."""
+
+from typing import Annotated, Literal
+
+import pydantic
+
+from goldseam.artifacts import StageConfig
+from goldseam.dataset.schema import Split
+
+State = Literal["present", "absent", "unknown"]
+Fraction = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+
+class ImportConfig(StageConfig):
+    """What every importer asks.
+
+    Attributes:
+        name: of the dataset; empty takes the name of the file.
+        version: of the dataset; empty takes what the file says, else "1".
+        license: of the dataset; empty takes what the file says.
+        source: who made the labels: `human`, `map`, `model`, `generated` or a word of your own.
+        task: name of the task, which is also the name of its column.
+        split: of all images, where neither `fractions` nor the source says another.
+        fractions: shares of train, validation and test by which the groups of one file are dealt
+            out; empty puts all images into `split`.
+        seed: of the dealing.
+        group_pattern: regular expression that is searched in each image's id; its first group, or
+            all of it where it has none, names the group. Empty makes each image its own group.
+        copy_pictures: whether pictures are stored in the dataset; otherwise only their path is.
+    """
+
+    name: str = ""
+    version: str = ""
+    license: str = ""
+    source: str = "unstated"
+    task: str = "labels"
+    split: Split = "train"
+    fractions: tuple[Fraction, ...] = ()
+    seed: int = 0
+    group_pattern: str = ""
+    copy_pictures: bool = True
+
+    @pydantic.field_validator("fractions")
+    @classmethod
+    def _whole(cls, fractions: tuple[float, ...]) -> tuple[float, ...]:
+        if fractions and (len(fractions) != 3 or abs(sum(fractions) - 1) > 1e-6):
+            raise ValueError("three shares that add up to 1: train, validation, test")
+        return fractions
+
+    @pydantic.field_validator("source")
+    @classmethod
+    def _named(cls, source: str) -> str:
+        if not source.strip():
+            raise ValueError("a source has a name")
+        return source
+
+
+class CocoImport(ImportConfig):
+    """Options of `import_coco`.
+
+    Attributes:
+        task: name of the boxes' task; masks are `TASK_mask`, tags of a federated file
+            `TASK_present`.
+        image_id: what identifies an image; the forms with `split/` tell apart files of several
+            splits that count from 1 each.
+        masks: whether segmentations become a semantic mask.
+        unlabeled_is_unknown: whether an image without annotations is unlabeled; else somebody
+            looked and found nothing.
+        skip_faulty: whether faulty annotations are counted and left out instead of refused. What
+            a faulty box may have shown is unknown from then on, never absent.
+        group_field: field of an image record that names its group, such as `video_id`.
+        meta: fields of an image record that become `meta_*` columns, such as `date_captured`.
+    """
+
+    task: str = "objects"
+    image_id: Literal["file_name", "id", "split/file_name", "split/id"] = "file_name"
+    masks: bool = False
+    unlabeled_is_unknown: bool = False
+    skip_faulty: bool = False
+    group_field: str = ""
+    meta: tuple[str, ...] = ()
+
+
+class CsvImport(ImportConfig):
+    """Options of `import_csv`.
+
+    Attributes:
+        form: `wide` has a row an image and a column a category; `long` a row an entry, with the
+            columns `category` and `value`; `auto` is long where both of these columns are there.
+        delimiter: one character.
+        encoding: of the file.
+        image_column: which column names the image; empty takes `image`, `image_id`, `path`,
+            `file_name` or `filename`, whichever is there.
+        categories: columns (wide) or names (long) in the order of their ids; empty takes all the
+            columns that mean nothing else, or all names in alphabetical order.
+        drop: columns that are left out.
+        meta: columns that become `meta_*`.
+        group_column: empty takes `group` where it is there.
+        split_column: empty takes `split` where it is there.
+        source_column: who made the labels of a row; empty takes `source` where it is there.
+        annotator_column: kept as `meta_annotator`; empty takes `annotator` where it is there.
+        values: texts and what they mean, beside and before those that are known
+            (`tag_values.MEANINGS`).
+        uncertain: what an uncertain entry (-1, `u`) is taken for.
+        conflicts: what becomes of a category that is both present and absent on one image in the
+            long form; `majority` leaves a tie unknown.
+    """
+
+    task: str = "tags"
+    form: Literal["auto", "wide", "long"] = "auto"
+    delimiter: Annotated[str, pydantic.Field(min_length=1, max_length=1)] = ","
+    encoding: str = "utf8"
+    image_column: str = ""
+    categories: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    meta: tuple[str, ...] = ()
+    group_column: str = ""
+    split_column: str = ""
+    source_column: str = ""
+    annotator_column: str = ""
+    values: dict[str, Literal["present", "absent", "unknown", "uncertain"]] = {}
+    uncertain: State = "unknown"
+    conflicts: Literal["error", "unknown", "majority"] = "error"
