@@ -72,6 +72,7 @@ def digest_folder(folder: Path) -> str:
 ROOMS = {
     "validate": "audit",
     "audit": "audit",
+    "crossfit": "audit",
     "measure": "audit",
     "pretrain": "pretraining",
     "train": "multitask",

@@ -5,6 +5,19 @@ from typing import Any, Self
 import pydantic
 
 from goldseam.artifacts import StageConfig
+from goldseam.audit.consistency.config import ConsistencyConfig
+from goldseam.audit.drift.config import DriftConfig
+from goldseam.audit.duplicates.config import DuplicatesConfig
+from goldseam.audit.errors.box_config import BoxConfig
+from goldseam.audit.errors.config import ErrorsConfig
+from goldseam.audit.errors.value_config import ValuesConfig
+from goldseam.audit.expectations.config import GateConfig
+from goldseam.audit.missingness.config import MissingnessConfig
+from goldseam.audit.noise.config import NoiseConfig
+from goldseam.audit.plan.config import PlanConfig
+from goldseam.audit.predictions.config import PredictionsConfig
+from goldseam.audit.pseudo_labels.config import PseudoLabelConfig
+from goldseam.audit.report.config import ReportConfig
 
 
 class ValidateConfig(StageConfig):
@@ -42,14 +55,51 @@ class ValidateConfig(StageConfig):
         return self
 
 
-class AuditConfig(StageConfig):
-    """Options of `audit`.
+class MeasureConfig(StageConfig):
+    """What is read off the pictures, in one visit to each.
 
     Attributes:
-        band: px; pixels at most so far from another category of the clean label count as boundary.
-        decode_pictures: False leaves out the coverage of segmentation by category, for which every
-            mask has to be decoded.
+        pictures: whether the images are decoded, for their statistics and duplicates. Labels that
+            are pictures are decoded in any case.
+        noise: how noisy labels are compared with clean ones.
+        consistency: which contradictions between the labels of one image are looked for.
     """
 
-    band: int = pydantic.Field(default=2, ge=1, le=64)
-    decode_pictures: bool = True
+    pictures: bool = True
+    noise: NoiseConfig = NoiseConfig()
+    consistency: ConsistencyConfig = ConsistencyConfig()
+
+
+class AuditConfig(StageConfig):
+    """Options of `audit`, a section for each question.
+
+    Attributes:
+        measure: what is read off the pictures.
+        crossfit: whether small models are trained, whose predictions the labels are compared with,
+            where none are given. Without them no label errors are searched for.
+        predictions: how they are trained.
+        missingness: what gaps may depend on.
+        errors: of tags and masks.
+        boxes: errors of boxes.
+        values: errors of depth, distance and normals.
+        pseudo_labels: which ones the predictions would make.
+        duplicates: when two pictures are alike.
+        plan: what labels cost, and what to buy.
+        drift: when a change between two versions is worth a look.
+        gate: limits that the labels have to keep.
+        report: how much the page shows.
+    """
+
+    measure: MeasureConfig = MeasureConfig()
+    crossfit: bool = True
+    predictions: PredictionsConfig = PredictionsConfig()
+    missingness: MissingnessConfig = MissingnessConfig()
+    errors: ErrorsConfig = ErrorsConfig()
+    boxes: BoxConfig = BoxConfig()
+    values: ValuesConfig = ValuesConfig()
+    pseudo_labels: PseudoLabelConfig = PseudoLabelConfig()
+    duplicates: DuplicatesConfig = DuplicatesConfig()
+    plan: PlanConfig = PlanConfig()
+    drift: DriftConfig = DriftConfig()
+    gate: GateConfig = GateConfig()
+    report: ReportConfig = ReportConfig()

@@ -98,7 +98,8 @@ def label_digest(task: Task, label: Any) -> tuple[bytes, Array]:
 def _canonical(task: Task, label: Array) -> tuple[Array, Array]:
     """The label with 0 wherever it is unknown, and where it is known: equal for equal labels."""
     if task.kind in (Kind.REGRESSION, Kind.NORMALS):
-        known_HW: Array = np.isfinite(label).reshape(-1, *label.shape[-2:]).all(axis=0)
+        known_CHW = np.isfinite(label).reshape(-1, *label.shape[-2:])
+        known_HW = np.asarray(known_CHW.all(axis=0))
         # adding 0 turns -0 into 0, which is the same value in other bytes
         return np.where(known_HW, label, 0).astype("<f4") + np.float32(0), known_HW
     known_HW = np.asarray(label != task.ignore)

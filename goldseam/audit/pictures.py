@@ -115,14 +115,15 @@ def picture_statistics(image_HWC: Array, luma_HW: Array) -> dict[str, float]:
     level = np.arange(256) / 255
     brightness = float(histogram @ level)
     present = histogram[histogram > 0]
-    most, least = sample_HWC.max(axis=2), sample_HWC.min(axis=2)
+    most: Array = sample_HWC.max(axis=2)
+    least: Array = sample_HWC.min(axis=2)
     saturation = np.where(most > 0, (most - least) / np.maximum(most, 1e-9), 0).mean()
-    sharpness = np.log1p(np.asarray(cv2.Laplacian(luma_HW, cv2.CV_32F)).var())
+    edge_HW: Array = np.asarray(cv2.Laplacian(luma_HW, cv2.CV_32F))
     return {
         "brightness": brightness,
-        "contrast": float(np.sqrt(max(histogram @ (level - brightness) ** 2, 0))),
+        "contrast": float(np.sqrt(histogram @ (level - brightness) ** 2)),
         "saturation": float(saturation),
-        "sharpness": float(sharpness),
+        "sharpness": float(np.log1p(edge_HW.var())),
         "colorfulness": _colorfulness(sample_HWC),
         "entropy": float(max(-(present * np.log2(present)).sum(), 0)),
         "aspect_ratio": width / height,

@@ -1,76 +1,112 @@
-"""The stage that says what the labels are worth: how much is known, and how wrong the map is."""
+"""The stage that says what the labels are worth; docs/audit.md explains its sections."""
 
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
-from goldseam.artifacts import digest_of, stage_key
+import pyarrow.parquet as pq
+import pydantic
+
+from goldseam.artifacts import RESULT_FILE, digest_file, digest_folder, digest_of, stage_key
 from goldseam.audit.config import AuditConfig
-from goldseam.audit.noise.disagreement import BOUNDARY, Measured, measure_disagreement, noisy_pairs
-from goldseam.audit.report.page import audit_page
+from goldseam.audit.evidence import gather
+from goldseam.audit.examination import examine
+from goldseam.audit.expectations.judge import judge
+from goldseam.audit.findings import count_findings, write_findings
+from goldseam.audit.report.page import write_report
 from goldseam.audit.report.sentences import audit_sentences
-from goldseam.dataset.coverage import coverage
 from goldseam.dataset.reading import Dataset
 from goldseam.results import AuditResult
 from goldseam.storage.atomic import atomic_folder, write_text
 
-REPORT, PAGE = "audit.json", "index.html"
+REPORT, RANKING = "audit.json", "annotate_next.parquet"
+SCHEMA_VERSION = 1
 
 
-def audit(config: AuditConfig, dataset: Dataset, out: Path) -> AuditResult:
+def audit(
+    config: AuditConfig,
+    dataset: Dataset,
+    out: Path,
+    *,
+    measures: Path | None = None,
+    predictions: Path | None = None,
+    against: Dataset | None = None,
+    revision: str = "",
+) -> AuditResult:
     """Audit the labels of a dataset; docs/audit.md says what each section means.
 
     Args:
         config: the options.
         dataset: an open dataset.
-        out: the folder to make, with `audit.json` and `index.html`; when it holds the same result
-            already, that one is returned.
+        out: the folder to make, with `audit.json`, `findings.parquet`, `annotate_next.parquet` and
+            `index.html`; when it holds the same result already, that one is returned.
+        measures: what was read off the pictures, of `measure` or `join_measures`; it is read here
+            when None. How the work was cut changes nothing.
+        predictions: out-of-fold predictions, of `crossfit` or somebody else's; see
+            `goldseam.audit.predictions.layout`.
+        against: an earlier version of the dataset, for drift.
+        revision: name of the data's version.
 
     Raises:
         InvalidDataset: a label cannot be read.
+        InvalidConfig: an option names something that there is not.
+        InvalidPredictions: the predictions do not fit the dataset.
         OutputExists: `out` holds something else.
     """
-    key = stage_key(AuditResult.stage, config, dataset=dataset.info.digest)
+    inputs = {"dataset": dataset.info.digest, "revision": revision}
+    if predictions is not None:
+        inputs["predictions"] = _digest(predictions)
+    if against is not None:
+        inputs["against"] = against.info.digest
+    key = stage_key(AuditResult.stage, config, **inputs)
     if (done := AuditResult.completed(out, key)) is not None:
         return done
     with atomic_folder(out) as folder:
-        rows = coverage(dataset, decode_pictures=config.decode_pictures)
-        measured = [
-            one
-            for clean, noisy in noisy_pairs(dataset.info)
-            for one in measure_disagreement(dataset, clean, noisy, config.band)
-        ]
-        sentences = audit_sentences(dataset.info, rows, measured)
-        body = {
-            "dataset": {"name": dataset.info.name, "digest": dataset.info.digest},
-            "coverage": [dataclasses.asdict(row) for row in rows],
-            "disagreements": [_with_counts(one) for one in measured],
-            "sentences": sentences,
-        }
-        write_text(folder / REPORT, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
-        page = audit_page(dataset.info, rows, measured, sentences, band=config.band)
-        write_text(folder / PAGE, page)
+        evidence = gather(config, dataset, measures=measures, predictions=predictions)
+        before = (
+            None if against is None else gather(config, against, measures=None, predictions=None)
+        )
+        found = examine(evidence, config, before)
+        findings = found.findings
         result = AuditResult(
             key=key,
-            digest=digest_of(body),
+            digest="",
             dataset=dataset.info.name,
             version=dataset.info.version,
+            revision=revision or None,
             dataset_digest=dataset.info.digest,
             rows={split: dataset.info.rows(split) for split in dataset.info.splits},
-            coverage=tuple(rows),
-            disagreements=tuple(one.rates for one in measured),
-            sentences=tuple(sentences),
-        ).write(folder)
+            inspected=tuple(found.inspected),
+            findings=count_findings(findings),
+            **found.parts,
+        )
+        write_findings(findings, folder)
+        if found.ranking is not None:
+            pq.write_table(found.ranking, folder / RANKING, compression="zstd")
+        verdict, reasons = judge(config.gate, result, evidence.labels, findings, folder)
+        result = dataclasses.replace(result, verdict=verdict, reasons=reasons)
+        result = dataclasses.replace(result, sentences=audit_sentences(result))
+        body = report_of(result)
+        write_text(folder / REPORT, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
+        write_report(
+            folder, dataset, evidence.labels, result, findings, config.report,
+            ranking=found.ranking,
+        )  # fmt: skip
+        result = dataclasses.replace(result, digest=digest_of(body)).write(folder)
     return result.at(out)
 
 
-def _with_counts(one: Measured) -> dict[str, Any]:
-    counts = one.counts
-    return {
-        **dataclasses.asdict(one.rates),
-        "pixels": counts.pixels(),
-        "differing_pixels": counts.differing(),
-        "boundary_pixels": counts.pixels(BOUNDARY),
-        "differing_boundary_pixels": counts.differing(BOUNDARY),
-    }
+def report_of(result: AuditResult) -> dict[str, object]:
+    """What `audit.json` says: the result without what only the next stages need."""
+    body = pydantic.TypeAdapter(AuditResult).dump_python(result, mode="json")
+    for name in ("key", "digest", "folder"):
+        del body[name]
+    return {"schema": SCHEMA_VERSION, **body}
+
+
+def _digest(predictions: Path) -> str:
+    """Digest of predictions: of the result that made them, else of their files."""
+    if predictions.is_file():
+        return digest_file(predictions)
+    result = predictions / RESULT_FILE
+    return digest_file(result) if result.is_file() else digest_folder(predictions)

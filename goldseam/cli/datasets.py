@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from goldseam.cli import imports
 from goldseam.cli.options import DatasetFolder, Out
 
 app = typer.Typer(help="Build, check and look at datasets.", no_args_is_help=True)
+app.add_typer(imports.app, name="import")
 
 
 @app.command()
@@ -44,6 +46,7 @@ def check(folder: DatasetFolder) -> None:
     from rich.console import Console
 
     from goldseam.dataset.checking import check_dataset, problems_table
+    from goldseam.dataset.reading import open_dataset
     from goldseam.errors import InvalidDataset
 
     problems = check_dataset(folder)
@@ -53,7 +56,9 @@ def check(folder: DatasetFolder) -> None:
             f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)}.",
             remedy="Mend the rows above, then check again.",
         )
-    typer.echo(f"{folder}: no problem found")
+    missing = open_dataset(folder, verify=False).without_picture()
+    note = f"; {missing:,} images are stored without their picture" if missing else ""
+    typer.echo(f"{folder}: no problem found{note}")
 
 
 @app.command()

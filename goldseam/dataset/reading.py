@@ -201,7 +201,7 @@ def decode_row(info: DatasetInfo, row: dict[str, Any], tasks: Sequence[str], whe
     """Decode one row of the table.
 
     Raises:
-        InvalidDataset: a cell cannot be decoded, or the picture is not stored; says where it stands.
+        InvalidDataset: a cell cannot be decoded, or the picture is not stored; says where.
     """
     column = "image"
     content = stored_picture(row["image"])

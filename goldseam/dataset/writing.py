@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from goldseam.artifacts import digest_file
 from goldseam.dataset.codecs import Array, BadCell, encode_image, encode_label, picture_size
 from goldseam.dataset.faults import label_faults
-from goldseam.dataset.schema import SPLITS, DatasetInfo, Shard
 from goldseam.dataset.identity import SeenSamples, SeenTables
+from goldseam.dataset.schema import SPLITS, DatasetInfo, Shard
 from goldseam.errors import InvalidDataset
 from goldseam.storage.atomic import atomic_folder
 

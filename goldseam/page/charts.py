@@ -78,6 +78,11 @@ def span_of(estimates: Iterable[Estimate], *, zero: bool = True) -> tuple[float,
     return ticks[0], ticks[-1]
 
 
+def axis_end(value: float, unit: str = "") -> str:
+    """The end of an axis, which is a round number: `15 %`, `2.5 px`."""
+    return f"{value:,g} {unit}" if unit else f"{100 * value:,g} %"
+
+
 def interval(estimate: Estimate, span: tuple[float, float]) -> Markup:
     """A dot with its interval on an axis, as wide as its table cell; its text stands beside it.
 

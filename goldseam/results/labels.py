@@ -492,3 +492,39 @@ class MeasureResult(Result):
     options: str
     part: int
     tables: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CrossfitResult(Result):
+    """Predictions of every image by models that saw no label of its group.
+
+    The folder holds one Parquet file a fold, `predictions.json` and `embeddings/`.
+
+    Attributes:
+        dataset_digest: of the dataset that is predicted.
+        features: where predictions come from: a model trained for each fold, or linear heads on a
+            checkpoint or a backbone of the hub.
+        folds: into which the groups of all splits were dealt.
+        images: that were predicted: those with a stored picture.
+        tasks: that were predicted.
+        skipped: task → why it was not; `task.category` → why only its base rate is predicted.
+        seen: tasks whose labels of this dataset taught the frozen network before; only heads are
+            out of fold for them.
+        scores: `task.metric` on the known labels; `task.skill` is the share of the base rates'
+            log-loss (for values: of the variance) that the predictions save. None where undefined.
+    """
+
+    stage: ClassVar[str] = "crossfit"
+    dataset_digest: str
+    features: Literal["train", "checkpoint", "hub"]
+    folds: int
+    images: int
+    tasks: tuple[str, ...]
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    seen: tuple[str, ...] = ()
+    scores: dict[str, float | None] = dataclasses.field(default_factory=dict)
+
+    @property
+    def out_of_fold(self) -> bool:
+        """True when nothing in any model saw a label of the images it predicts."""
+        return not self.seen

@@ -1,10 +1,12 @@
-"""The version of a dataset folder that DVC tracks, read off the pin and checked against the files.
+"""The version of a dataset folder that DVC tracks: which one it is, and what an older one held.
 
 A folder is tracked when a `.dvc` file or a `dvc.lock` beside it, or in a folder above it up to the
 root of the DVC repository, lists it as an output. DVC itself is imported for tracked folders only.
 """
 
+import contextlib
 import dataclasses
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from goldseam.errors import DigestMismatch, MissingExtra, MissingInput
+from goldseam.storage.atomic import atomic_folder
 
 if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
     from dvc.output import Output
 
 
@@ -146,3 +150,101 @@ def _last_commit(file: Path) -> str | None:
 
     commit = git("log", "-1", "--format=%h").stdout.strip()
     return commit if commit and git("diff", "--quiet", "HEAD").returncode == 0 else None
+
+
+def fetch_revision(path: Path, revision: str, to: Path) -> Path:
+    """Write a folder as it was at a revision of the repository around it.
+
+    Nothing in the repository is touched: files come from DVC's cache, else from its remote, and
+    what git tracks comes from git. Each file that DVC tracks is compared with its pinned digest.
+
+    Args:
+        path: the folder, inside a git repository; it need not be there now.
+        revision: a git commit, tag or branch.
+        to: the folder to make.
+
+    Returns:
+        `to`.
+
+    Raises:
+        MissingInput: `path` stands in no git repository, there is no such revision, the revision
+            has no such folder, or its data is neither in the cache nor in the remote.
+        DigestMismatch: the cache or the remote holds another content than was pinned.
+        MissingExtra: DVC is not installed.
+        OutputExists: `to` is there already.
+    """
+    path = Path(path).resolve()
+    roots = [p for p in path.parents if (p / ".dvc").is_dir() or (p / ".git").exists()]
+    # without git DVC would hand out what is there now, whatever revision is named
+    if not any((parent / ".git").exists() for parent in roots):
+        remedy = "Revisions are those of git: name a folder inside the repository of the data."
+        raise MissingInput(path, "stands in no git repository", remedy)
+    root = roots[0]
+    try:
+        from dvc.api import DVCFileSystem
+        from dvc.exceptions import DvcException
+        from dvc.scm import RevError, SCMError
+    except ModuleNotFoundError as error:
+        raise MissingExtra("dvc", "demo", f"Fetching revision '{revision}' of {path}") from error
+    try:
+        # the remote of today: that of an old revision may not have been set up, or have moved since
+        files = DVCFileSystem(str(root), rev=revision, remote=_default_remote(root))
+        with contextlib.closing(files), atomic_folder(to) as folder:
+            _fetch(files, path.relative_to(root).as_posix(), revision, folder)
+    except RevError as error:
+        remedy = "'git log' lists the commits, 'git tag' the tags; fetch what is missing."
+        raise MissingInput(root, f"has no revision '{revision}'", remedy) from error
+    except SCMError as error:
+        remedy = "Older versions of the data are found by git: name a folder of a git repository."
+        raise MissingInput(root, f"cannot be read by git ({error})", remedy) from error
+    except DvcException as error:
+        what = f"DVC cannot read revision '{revision}' ({error})"
+        raise MissingInput(path, what, "Run 'dvc status' for what is wrong.") from error
+    return Path(to)
+
+
+def _default_remote(root: Path) -> str | None:
+    from dvc.repo import Repo
+
+    with Repo(str(root), uninitialized=True) as repo:
+        return repo.config["core"].get("remote") or None
+
+
+def _fetch(files: "DVCFileSystem", name: str, revision: str, folder: Path) -> None:
+    """Copy what stands below `name` into `folder`, file by file, and check each."""
+    from dvc_data.index import DataIndexDirError
+
+    if not files.isdir(name):
+        remedy = "Name the folder as it was called then, or a later revision."
+        raise MissingInput(name, f"is no folder at revision '{revision}'", remedy)
+    missing = MissingInput(
+        name,
+        f"its data at revision '{revision}' is neither in DVC's cache nor in a remote",
+        f"Where the data was made, check out '{revision}' and run 'dvc push'; then run this again.",
+    )
+    try:
+        found: dict[str, Any] = files.find(name, detail=True)
+        if not found:
+            raise missing
+        for file, info in sorted(found.items()):
+            target = folder / Path(file).relative_to(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            files.get_file(file, str(target))
+            _check_pinned(target, file, info.get("md5"))
+    except (FileNotFoundError, DataIndexDirError) as error:
+        raise missing from error
+
+
+def _check_pinned(target: Path, name: str, pinned: str | None) -> None:
+    """DVC trusts its cache; we compare (files that git tracks have no digest)."""
+    if pinned is None:
+        return
+    with target.open("rb") as stream:
+        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != pinned:
+        raise DigestMismatch(
+            name,
+            f"md5:{pinned}",
+            f"md5:{found}",
+            "The cache or the remote is damaged: remove that file from it and fetch it again.",
+        )

@@ -138,7 +138,7 @@ def learn_rows(
     specs = {name: dataset.info.task(name) for name in tasks}
     known = {split: dataset.known(split) for split in rows}
     _require_labels(
-        {name: np.concatenate([known[s][name][rows[s]] for s in rows] or [[]]) for name in tasks}
+        {name: np.array([known[s][name][rows[s]].any() for s in rows], bool) for name in tasks}
     )
     parts = [
         TrainingTable(dataset, split, tasks, rows=labeled_M, cache=cache)

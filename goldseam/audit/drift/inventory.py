@@ -75,7 +75,7 @@ def _moved(pairing: Pairing) -> Draft:
 
 def _other_pictures(pairing: Pairing) -> Iterator[Draft]:
     """Shared images whose pixels are not what they were."""
-    joined = _joined(pairing, pairing.before.pictures, pairing.after.pictures, columns=("pixels",))
+    joined = _joined(pairing.before.pictures, pairing.after.pictures, "pixels")
     if joined is None:
         return
     different = pc.sum(pc.not_equal(joined.column("pixels"), joined.column("pixels_after")))
@@ -90,13 +90,11 @@ def _other_pictures(pairing: Pairing) -> Iterator[Draft]:
     )
 
 
-def _joined(
-    pairing: Pairing, old: pa.Table | None, new: pa.Table | None, columns: tuple[str, ...]
-) -> pa.Table | None:
-    """Rows of a table of both versions that name the same image; None where a table is missing."""
+def _joined(old: pa.Table | None, new: pa.Table | None, column: str) -> pa.Table | None:
+    """A column of both versions, one row a shared image; None where a version has no table."""
     if old is None or new is None:
         return None
-    keep = ["image_id", *columns]
+    keep = ["image_id", column]
     return old.select(keep).join(
         new.select(keep), "image_id", join_type="inner", right_suffix="_after"
     )
@@ -195,7 +193,7 @@ def label_changes(pairing: Pairing, config: DriftConfig) -> Iterator[Draft]:
         if kind is not Kind.DETECTION:
             other = _digests_differ(pairing, task)
         if other is not None:
-            yield _flips(task, None, other, int(both.sum()), config, "labels")
+            yield _flips(task, None, other, int(both.sum()), config)
 
 
 def _known_changes(task: str, old: Array, new: Array, word: str) -> Iterator[Draft]:
@@ -220,7 +218,8 @@ def _flips(
     number: int,
     known: int,
     config: DriftConfig,
-    word: str,
+    *,
+    word: str = "labels",
     detail: str = "",
 ) -> Draft:
     share = number / known if known else 0.0
@@ -248,7 +247,7 @@ def _tag_changes(pairing: Pairing, task: str, config: DriftConfig) -> Iterator[D
 
     def row(category: str | None, lost: int, found: int, known: int) -> Draft:
         detail = f": {count(found)} from absent to present, {count(lost)} from present to absent"
-        return _flips(task, category, lost + found, known, config, "tags", detail)
+        return _flips(task, category, lost + found, known, config, word="tags", detail=detail)
 
     yield row(None, int(lost_K.sum()), int(found_K.sum()), int(known_K.sum()))
     for k in np.flatnonzero(lost_K + found_K).tolist():
@@ -257,11 +256,11 @@ def _tag_changes(pairing: Pairing, task: str, config: DriftConfig) -> Iterator[D
 
 def _digests_differ(pairing: Pairing, task: str) -> int | None:
     """Shared images whose label has another digest; None where labels were not digested."""
-    tables = [
+    old, new = (
         None if table is None else table.filter(pc.equal(table.column("task"), task))
         for table in (pairing.before.label_digests, pairing.after.label_digests)
-    ]
-    joined = _joined(pairing, *tables, columns=("digest",))
+    )
+    joined = _joined(old, new, "digest")
     if joined is None:
         return None
     different = pc.sum(pc.not_equal(joined.column("digest"), joined.column("digest_after")))

@@ -127,7 +127,8 @@ class ConfidenceSums:
         """
         threshold_C = np.full(len(self.pixels_C), np.nan)
         np.divide(self.claimed_C, self.pixels_C * UNIT, out=threshold_C, where=self.pixels_C > 0)
-        return threshold_C
+        # rounding must not turn away predictions that are the same everywhere
+        return threshold_C - 1 / UNIT
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -181,7 +182,6 @@ class MaskCounts:
         mask_HW, known_HW, probabilities_CHW = self.form.read(mask_HW, probabilities_CHW, image)
         categories = len(self.form.categories)
         confident_HW, claimed_HW = confident_categories(probabilities_CHW, self.threshold_C)
-        # a mask without a boundary has no band; to look for one costs more than all the rest
         boundary_HW = boundary_band(mask_HW, known_HW, self.band)
         part_K = boundary_HW[known_HW].astype(np.intp)
         given_K, confident_K = mask_HW[known_HW], confident_HW[known_HW]

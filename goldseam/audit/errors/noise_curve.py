@@ -175,17 +175,12 @@ class WrongLabels:
 
     def rates(self) -> tuple[Estimate, ...]:
         """The share of wrong labels of each curve, with its interval."""
-        parts = (self.labels_K, self.expected_K2.sum(axis=1), self.ends_2K.T, self.variance_2K.T)
-        return tuple(_rate(*each) for each in zip(*parts, strict=True))
+        return _shares(self.labels_K, self.expected_K2.sum(axis=1), self.ends_2K, self.variance_2K)
 
     def overall(self) -> Estimate:
         """The share over all curves; their errors are taken to be independent."""
-        return _rate(
-            self.labels_K.sum(),
-            self.expected_K2.sum(),
-            self.ends_2K.sum(axis=1),
-            self.variance_2K.sum(axis=1),
-        )
+        parts = (self.labels_K, self.expected_K2.sum(axis=1), self.ends_2K, self.variance_2K)
+        return _shares(*(part.sum(axis=-1, keepdims=True) for part in parts))[0]
 
 
 def count_wrong(counts_K2B: Array, logit_B: Array, curves: NoiseCurves) -> WrongLabels:
@@ -235,16 +230,32 @@ def _wrong_slope(labels_KB: Array, logit_B: Array, curves: NoiseCurves, guess: f
     return np.stack([(labels_KB * term_KB).sum(axis=1) for term_KB in terms], axis=1)
 
 
-def _rate(labels: float, expected: float, end_2: Floats, variance_2: Floats) -> Estimate:
-    """Expected over all labels; the interval is symmetric in the logit, so it stays in 0 to 1."""
-    if not labels:
-        return Estimate(None, better="lower")
-    share_2 = np.clip(end_2 / labels, 1e-9, 1 - 1e-9)
-    deviation_2 = np.sqrt(variance_2) / labels / (share_2 * (1 - share_2))
-    logit_2 = np.log(share_2 / (1 - share_2)) + np.array([-1.96, 1.96]) * deviation_2
-    low, high = _sigmoid(logit_2)
-    value = float(expected / labels)
-    return Estimate(value, min(float(low), value), max(float(high), value), better="lower")
+def _shares(
+    labels_K: Floats, expected_K: Floats, end_2K: Floats, variance_2K: Floats
+) -> tuple[Estimate, ...]:
+    """Shares with 95 % intervals: quantiles of the Beta distributions of these means and variances.
+
+    A normal interval would leave 0 to 1 where few labels or rare errors make it wide.
+    """
+    from scipy import special
+
+    some_K = labels_K > 0
+    labels_K = np.where(some_K, labels_K, 1)
+    mean_2K = np.clip(end_2K / labels_K, 1e-6, 1 - 1e-6)
+    # at least as sure as one label would make it
+    size_2K = np.maximum(mean_2K * (1 - mean_2K) * labels_K**2 / np.maximum(variance_2K, 1e-9), 2)
+    first_2K, second_2K = mean_2K * (size_2K - 1), (1 - mean_2K) * (size_2K - 1)
+    low_K = special.betaincinv(first_2K[0], second_2K[0], 0.025)
+    # less than one label is none
+    low_K = np.where(low_K * labels_K < 1, 0, low_K)
+    high_K = special.betaincinv(first_2K[1], second_2K[1], 0.975)
+    value_K = expected_K / labels_K
+    return tuple(
+        Estimate(float(value), float(min(low, value)), float(max(high, value)), better="lower")
+        if some
+        else Estimate(None, better="lower")
+        for some, value, low, high in zip(some_K, value_K, low_K, high_K, strict=True)
+    )
 
 
 def _sigmoid(logit: Array) -> Floats:

@@ -47,18 +47,14 @@ def audit_tags(
         InvalidArray: the predictions do not fit, are no probabilities, or nothing can be examined.
         InvalidConfig: there is no metadata column of that name.
     """
-    if config.annotator and config.annotator not in labels.meta:
-        raise InvalidConfig(
-            f"annotator: there is no metadata column '{config.annotator}'.",
-            remedy=f"Closest: {closest(config.annotator, labels.meta)}; leave it empty for none.",
-        )
+    annotator_N = annotator_column(labels, config)
     states_NC, left_out = _predicted(labels.states[task], probabilities_NC, task)
     matrix = TagMatrix(states_NC, probabilities_NC, labels.info.task(task).categories, task)
     model = fit_tags(matrix, minimum_known=config.minimum_known, ambiguous=config.ambiguous)
     found = find_tag_errors(matrix, model, config.minimum_score)
     sources = rater_errors(matrix, model, found, labels.source_names(task, np.arange(len(labels))))
-    if config.annotator:
-        annotators = rater_errors(matrix, model, found, labels.meta[config.annotator])
+    if annotator_N is not None:
+        annotators = rater_errors(matrix, model, found, annotator_N)
         comparison = compare_raters(annotators)
         found = dataclasses.replace(found, annotators=annotators, comparison=comparison)
     sentences = [] if found.comparison is None else [found.comparison]
@@ -73,6 +69,22 @@ def audit_tags(
         matrices=_matrices(task, found),
         sentences=tuple(sentences),
     )
+
+
+def annotator_column(labels: LabelSide, config: ErrorsConfig) -> pa.Array | None:
+    """Who labeled each image; None where no metadata column names annotators.
+
+    Raises:
+        InvalidConfig: there is no column of that name.
+    """
+    if not config.annotator:
+        return None
+    if config.annotator not in labels.meta:
+        raise InvalidConfig(
+            f"annotator: there is no metadata column '{config.annotator}'.",
+            remedy=f"Closest: {closest(config.annotator, labels.meta)}; leave it empty for none.",
+        )
+    return labels.meta[config.annotator]
 
 
 def _predicted(states_NC: Array, probabilities_NC: Array, task: str) -> tuple[Array, int]:

@@ -37,9 +37,9 @@ class RaterErrors:
 
     Attributes:
         name: of the annotator or source.
-        labels: known labels that were examined.
+        labels: known labels.
         flagged: those of them that are flagged.
-        error_rate: estimated share of wrong ones.
+        error_rate: estimated share of wrong ones, in categories that are defined.
     """
 
     name: str
@@ -281,6 +281,7 @@ def rater_errors(
     names = sorted(pc.unique(rater_N).drop_null().to_pylist())
     code_N = pc.fill_null(pc.index_in(rater_N, pa.array(names, pa.string())), -1).to_numpy()
     counts = np.zeros(len(names) * 2 * BINS, np.int64)
+    labels_R = np.zeros(len(names), np.int64)
     columns = len(matrix.categories)
     # bin of a category's own logit → bin of the logit of η, which all categories share
     truth_CB = np.full((columns, BINS), -1)
@@ -290,6 +291,7 @@ def rater_errors(
     )
     for entries in matrix.blocks():
         code_E = code_N[entries.flat_E // columns]
+        labels_R += np.bincount(code_E[code_E >= 0], minlength=len(names))
         place_E = truth_CB[entries.cell_E // (2 * BINS), entries.cell_E % BINS]
         cell_E = (code_E * 2 + entries.cell_E // BINS % 2) * BINS + place_E
         counts += np.bincount(cell_E[(code_E >= 0) & (place_E >= 0)], minlength=len(counts))
@@ -298,7 +300,6 @@ def rater_errors(
     rates = count_wrong(counts_R2B, LOGIT_B, curves).rates()
     code_M = code_N[found.row_M]
     flagged_R = np.bincount(code_M[code_M >= 0], minlength=len(names))
-    labels_R = counts_R2B.sum(axis=(1, 2))
     return tuple(
         RaterErrors(name, int(labels), int(flagged), rate)
         for name, labels, flagged, rate in zip(names, labels_R, flagged_R, rates, strict=True)

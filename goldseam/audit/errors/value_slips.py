@@ -22,6 +22,7 @@ METERS = {
 }  # fmt: skip
 POWERS_OF_TEN = (0.001, 0.01, 0.1, 10.0, 100.0, 1000.0)
 LEAST_LOG_SPREAD = 0.1  # a tenth of a scale is no slip
+LEAST_RANK_SPREAD = 0.1
 LEAST_GAP = math.log(5)  # between the magnitudes of two units, without a prediction
 COMPARABLE_RANK = 0.3  # of the median image, for a reversed one to mean something
 LEAST_SHARE = 0.5  # of invalid or saturated pixels
@@ -122,8 +123,8 @@ def _saturated(statistics: Statistics, config: ValuesConfig) -> Slip:
     at = _rare(flag_N, ~np.isnan(share_N), config)
     usual = percent(float(np.nanmedian(share_N)))
     texts = [
-        f"{percent(float(share))} of the pixels stand at the end of the range of values; {usual} is "
-        "usual."
+        f"{percent(float(share))} of the pixels stand at the end of the range of values; "
+        f"{usual} is usual."
         for share in share_N[at]
     ]
     return _outlying("saturated", at, outlier_score(z_N[at], config.robust_z), texts)
@@ -133,8 +134,9 @@ def _reversed(statistics: Statistics, config: ValuesConfig) -> Slip:
     rank_N = statistics["rank"]
     usual = np.nanmedian(rank_N) if np.isfinite(rank_N).any() else 0.0
     flag_N = np.nan_to_num(rank_N) <= -config.least_reversal
+    flag_N &= np.nan_to_num(robust_z(rank_N, LEAST_RANK_SPREAD)) <= -config.robust_z
     at = np.flatnonzero(flag_N & (usual >= COMPARABLE_RANK))
-    how = [_mended(statistics, image) for image in at]
+    how = [_mended(statistics, int(image)) for image in at]
     texts = [
         f"Where the prediction is large this label is small (rank correlation {rank_N[image]:.2f}; "
         f"{usual:.2f} is usual){', as if it held ' + what if what else ''}."
@@ -202,36 +204,38 @@ def _times(log_factor: float) -> str:
 def _units_alone(statistics: Statistics, unit: str, config: ValuesConfig) -> list[Slip]:
     """Images whose magnitudes stand apart from all others by the factor between two units.
 
-    Needs no prediction: the log magnitudes of the images fall into two heaps, with a gap between
-    them that is wider than the larger heap (its 5th to 95th percentile), and the heaps' medians
-    differ by a unit's factor. Images compared with a prediction are left to `_units`.
+    Needs no prediction: wide gaps cut the log magnitudes of the images into heaps. A heap is in
+    another unit where its median differs from that of the largest heap by a unit's factor, and the
+    gaps are wider than the largest heap (its 5th to 95th percentile), so that variety alone does
+    not make them. Images compared with a prediction are left to `_units`.
     """
     size_N = np.where(np.isfinite(statistics["log_ratio"]), np.nan, statistics["log_size"])
+    at = np.flatnonzero(np.isfinite(size_N))
+    if len(at) < config.minimum_images:
+        return []
+    at = at[np.argsort(size_N[at], kind="stable")]
+    heaps = np.split(at, np.flatnonzero(np.diff(size_N[at]) >= LEAST_GAP) + 1)
+    main = max(heaps, key=len)
+    width = float(np.ptp(np.percentile(size_N[main], (5, 95))))
+    tolerance = max(math.log(2), width / 2)
     factors = unit_factors(unit, config.least_factor)
     names, logs = list(factors), np.log(list(factors.values()))
-    left = np.flatnonzero(np.isfinite(size_N))
     slips = []
-    while len(left) >= config.minimum_images:
-        left = left[np.argsort(size_N[left], kind="stable")]
-        gaps = np.diff(size_N[left])
-        cut = int(gaps.argmax()) + 1
-        few, many = sorted((left[:cut], left[cut:]), key=len)
-        off = float(np.median(size_N[few]) - np.median(size_N[many]))
-        width = float(np.ptp(np.percentile(size_N[many], (5, 95))))
+    for heap in heaps:
+        gap = max(size_N[heap].min() - size_N[main].max(), size_N[main].min() - size_N[heap].max())
+        off = float(np.median(size_N[heap]) - np.median(size_N[main]))
         nearest = int(np.abs(logs - off).argmin())
-        tolerance = max(math.log(2), width / 2)
-        if gaps.max() < max(LEAST_GAP, width) or abs(logs[nearest] - off) > tolerance:
-            break
+        distance = abs(float(logs[nearest]) - off)
+        if gap < max(LEAST_GAP, width) or distance > tolerance:
+            continue
         text = (
-            f"The values are about {_times(off)} those of the other {len(many)} images, and none "
-            f"lies between: {_unit_guess(names[nearest], unit)}."
+            f"The values are about {_times(off)} those of most images, with a wide gap between: "
+            f"{_unit_guess(names[nearest], unit)}."
         )
-        score = np.full(len(few), 1 - abs(logs[nearest] - off) / (2 * tolerance))
-        mends = [f"value / {factors[names[nearest]]:.6g}"] * len(few)
-        slips.append(
-            Slip("unit", Issue.WRONG_UNIT, Action.CONVERT, few, score, [text] * len(few), mends)
-        )
-        left = many
+        score = np.full(len(heap), 1 - distance / (2 * tolerance))
+        mends = [f"value / {factors[names[nearest]]:.6g}"] * len(heap)
+        texts = [text] * len(heap)
+        slips.append(Slip("unit", Issue.WRONG_UNIT, Action.CONVERT, heap, score, texts, mends))
     return slips
 
 
@@ -256,21 +260,27 @@ def _scale(statistics: Statistics, config: ValuesConfig) -> Slip:
 
 
 def _outliers(statistics: Statistics, unit: str, config: ValuesConfig) -> Slip:
-    """Images with a far larger error than most, or a far larger offset."""
-    error_N, residual_N = statistics["error"], statistics["residual"]
+    """Images with a far larger median error than most (on a log scale), or of another shape."""
+    error_N = statistics["error"]
     if np.isfinite(error_N).sum() < config.minimum_images:
         return _outlying("outlier", np.zeros(0, np.int64), np.zeros(0), [])
     usual = float(np.nanmedian(error_N))
     # an error below a tenth of the usual one is as good as none
     large_N = robust_z(np.log(error_N + usual / 10 + 1e-12), LEAST_LOG_SPREAD)
-    offset_N = np.abs(robust_z(residual_N, max(usual / 2, 1e-12)))
-    # an offset shows in the error as well; alone it must be larger than the usual error
-    offset_N = np.where(np.abs(residual_N) > 2 * usual, offset_N, 0.0)
-    z_N = np.fmax(large_N, offset_N)
+    unlike_N = -robust_z(statistics["rank"], LEAST_RANK_SPREAD)
+    z_N = np.fmax(large_N, unlike_N)
     at = np.flatnonzero(np.nan_to_num(z_N) >= config.robust_z)
-    texts = [
-        f"The median distance from the prediction is {error_N[image]:.3g} {unit}".rstrip()
-        + f"; {usual:.3g} is usual."
-        for image in at
-    ]
+    rank = np.nanmedian(statistics["rank"]) if np.isfinite(unlike_N).any() else np.nan
+    texts = []
+    for image in at:
+        if np.nan_to_num(large_N[image]) >= config.robust_z:
+            distance = f"{error_N[image]:.3g} {unit}".rstrip()
+            texts.append(
+                f"The median distance from the prediction is {distance}; {usual:.3g} is usual."
+            )
+        else:
+            texts.append(
+                "The values do not rise and fall with the prediction: rank correlation "
+                f"{statistics['rank'][image]:.2f}; {rank:.2f} is usual."
+            )
     return _outlying("outlier", at, outlier_score(z_N[at], config.robust_z), texts)

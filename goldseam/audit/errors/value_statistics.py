@@ -3,7 +3,7 @@
 Legend: H and W pixels, S sampled pixels, N images. NaN pixels have no value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,7 +24,7 @@ NORMALS = (
 )  # fmt: skip
 
 
-def stack_statistics(rows: list[Mapping[str, float]], names: tuple[str, ...]) -> Statistics:
+def stack_statistics(rows: Sequence[Mapping[str, float]], names: tuple[str, ...]) -> Statistics:
     """One array a statistic; NaN where an image has none."""
     return {name: np.array([row.get(name, np.nan) for row in rows], np.float64) for name in names}
 

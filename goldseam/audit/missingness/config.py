@@ -22,6 +22,7 @@ class MissingnessConfig(StageConfig):
         levels: of a metadata column of texts; the rarer ones are pooled.
         grouped_images: that enter the tests where images come in groups; whole groups at random.
         embedding_images: that enter the test against embeddings; whole groups at random.
+        modeled_images: of the sample on which corrected priors are estimated; whole groups.
         fitted_images: that the models behind corrected priors are fit to, for each fold.
         enough: labeled and unlabeled images below which nothing is called safe.
         seed: of the resampling and of the folds.
@@ -36,6 +37,7 @@ class MissingnessConfig(StageConfig):
     levels: int = pydantic.Field(default=12, ge=2)
     grouped_images: int = pydantic.Field(default=200_000, ge=1000)
     embedding_images: int = pydantic.Field(default=4000, ge=100)
+    modeled_images: int = pydantic.Field(default=50_000, ge=1000)
     fitted_images: int = pydantic.Field(default=5000, ge=100)
     enough: int = pydantic.Field(default=30, ge=2)
     seed: int = pydantic.Field(default=0, ge=0)

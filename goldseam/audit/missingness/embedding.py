@@ -143,23 +143,43 @@ def _tested(
         return EmbeddingTest(images, None, None, why)
     centered_N = known_N - known_N.mean()
 
-    def statistic(label_NB: Array) -> Array:
-        total_B = np.zeros(label_NB.shape[1])
-        for ridge in ridges:
-            inside_MB = label_NB[ridge.inside_M]
-            total_B += (ridge.scores(label_NB) * (inside_MB - inside_MB.mean(axis=0))).sum(axis=0)
-        return total_B
+    observed = _statistic(centered_N[:, None], ridges)
+    if groups.single:
 
-    def draw(count: int, _columns: Array) -> Array:
-        if groups.single:
+        def draw(count: int, _columns: Array) -> Array:
             repeated_BN = np.broadcast_to(centered_N, (count, images))
-            return statistic(random.permuted(repeated_BN, axis=1).T)[:, None]
-        sign_GB = 2.0 * random.integers(2, size=(len(groups), count)) - 1
-        return statistic(centered_N[:, None] * sign_GB[groups.code_N])[:, None]
+            return _statistic(random.permuted(repeated_BN, axis=1).T, ridges)[:, None]
 
-    observed = statistic(centered_N[:, None])
+    else:
+        product_GG = _products(centered_N, groups, ridges)
+
+        def draw(count: int, _columns: Array) -> Array:
+            sign_BG = 2.0 * random.integers(2, size=(count, len(groups))) - 1
+            flipped_B: Array = ((sign_BG @ product_GG) * sign_BG).sum(axis=1)
+            return flipped_B[:, None]
+
     p_value = float(resampled_p(draw, observed, config.resamples, config.most_resamples)[0])
     return EmbeddingTest(images, p_value, _held_out_auc(known_N, ridges))
+
+
+def _statistic(label_NB: Array, ridges: list[_Ridge]) -> Array:
+    """Covariance of held-out scores and labels, summed over folds: float B."""
+    total_B = np.zeros(label_NB.shape[1])
+    for ridge in ridges:
+        inside_MB = label_NB[ridge.inside_M]
+        total_B += (ridge.scores(label_NB) * (inside_MB - inside_MB.mean(axis=0))).sum(axis=0)
+    return total_B
+
+
+def _products(centered_N: Array, groups: Groups, ridges: list[_Ridge]) -> Array:
+    """The same as a quadratic form of the groups' signs: float GG, for it is linear in each."""
+    label_NG = np.zeros((len(centered_N), len(groups)))
+    label_NG[np.arange(len(centered_N)), groups.code_N] = centered_N
+    product_GG = np.zeros((len(groups), len(groups)))
+    for ridge in ridges:
+        # scores are centered in each fold, so the labels need not be
+        product_GG += label_NG[ridge.inside_M].T @ ridge.scores(label_NG)
+    return product_GG
 
 
 def _held_out_auc(known_N: Array, ridges: list[_Ridge]) -> float | None:

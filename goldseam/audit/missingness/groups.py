@@ -11,6 +11,9 @@ import numpy as np
 
 from goldseam.dataset.codecs import Array
 
+# summed at once, which bounds the copies
+COLUMNS = 16
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Groups:
@@ -52,9 +55,17 @@ class Groups:
         """Sum over the images of each group: float64 GU (or G)."""
         if value_NU.ndim == 1:
             return np.bincount(self.code_N, weights=value_NU, minlength=len(self))
-        summed_GU: Array = np.add.reduceat(
-            value_NU[self.order_N], self.starts, axis=0, dtype=np.float64
-        )
+        from scipy.sparse import csr_array
+
+        # counts below 2^24 are exact in float32
+        kind = np.float32 if value_NU.dtype == bool else np.float64
+        ends = np.append(self.starts, len(self.code_N))
+        shape = (len(self), len(self.code_N))
+        member_GN = csr_array((np.ones(shape[1], kind), self.order_N, ends), shape=shape)
+        summed_GU = np.empty((len(self), value_NU.shape[1]))
+        for start in range(0, value_NU.shape[1], COLUMNS):
+            part = slice(start, start + COLUMNS)
+            summed_GU[:, part] = member_GN @ value_NU[:, part].astype(kind)
         return summed_GU
 
     def constant(self, value_NU: Array) -> Array:

@@ -265,7 +265,8 @@ def _rank_tests(
     for column in np.flatnonzero(few_U < ENOUGH_RANKED).tolist():
 
         def draw(count: int, _columns: Array, size: int = int(few_U[column])) -> Array:
-            return np.abs(rank_N[_subsets(images, size, count, random)].sum(axis=1))[:, None]
+            sum_B1: Array = rank_N[_subsets(images, size, count, random)].sum(axis=1)[:, None]
+            return np.abs(sum_B1)
 
         # the ranks of known and of unknown images add up to 0: the fewer tell all
         observed = np.abs(sum_U[[column]])

@@ -28,6 +28,9 @@ from goldseam.dataset.partial import generator
 from goldseam.page.numbers import count, percent, split_name
 from goldseam.results import Estimate, MissingnessTest, PresenceEstimate
 
+# a naive share that is off by less is not worth a sentence
+NOTABLE = 0.01
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shares:
@@ -218,7 +221,7 @@ class PresenceEstimates:
         if dependent:
             corrected = self._corrected(task, category)
             if corrected is not None:
-                return _weighted(counts, corrected, self.groups)
+                return _weighted(counts, corrected, self.groups, self._is_off(corrected))
         why = "the share of labeled images, if labels are missing at random"
         if dependent:
             why += ", which the tests deny"
@@ -262,10 +265,16 @@ class PresenceEstimates:
 
     def _corrected(self, task: str, category: int) -> CorrectedPrior | None:
         found = self._models_of_split().corrected(task, category)
-        if found is not None and found.differs:
+        if found is not None and self._is_off(found):
             name = self.evidence.labels.info.tasks[task].categories[category]
             self.corrected.append(Corrected(task, name, found.naive, found.value))
         return found
+
+    def _is_off(self, found: CorrectedPrior) -> bool:
+        """Whether the naive share is wrong: surely, over all categories, and enough to matter."""
+        categories = sum(states.shape[1] for states in self.evidence.labels.states.values())
+        certain = found.p_value * categories < self.config.level
+        return certain and abs(found.naive - found.value) >= NOTABLE
 
     def _models_of_split(self) -> "_Models":
         if self._models is None:
@@ -281,7 +290,7 @@ class _Models:
     ) -> None:
         labels = evidence.labels
         random = generator(config.seed, f"missingness {split} models")
-        self.row_M = row_N[draw_groups(labels.group_N[row_N], config.grouped_images, random)]
+        self.row_M = row_N[draw_groups(labels.group_N[row_N], config.modeled_images, random)]
         self.groups = Groups.of(labels.group_N[self.row_M])
         self.evidence = evidence
         self._random = random
@@ -308,7 +317,7 @@ class _Models:
         key = np.packbits(known_M).tobytes() if probability_M is None else None
         propensity_M = self._propensities.get(key) if key is not None else None
         if propensity_M is None:
-            propensity_M = fit.probabilities(known_M, np.ones_like(known_M))
+            propensity_M = fit.probabilities(known_M, np.ones(len(known_M), bool))
             if key is not None:
                 self._propensities[key] = propensity_M
         present_M: Array = state_M == PRESENT
@@ -317,7 +326,7 @@ class _Models:
 
     def unlabeled(self, task: str, category: int) -> UnlabeledShare | None:
         """Positive-unlabeled estimate from predictions, else from embeddings; None without."""
-        labeled_M = self.evidence.labels.states[task][self.row_M, category] == PRESENT
+        labeled_M: Array = self.evidence.labels.states[task][self.row_M, category] == PRESENT
         score_M = self._predicted(task, category)
         if score_M is None:
             if self.embedding_MD is None or labeled_M.sum() < FEWEST_OF_EACH:
@@ -349,14 +358,14 @@ def _propensity(counts: Counts, prior: Estimate) -> Estimate:
 
 
 def _weighted(
-    counts: Counts, corrected: CorrectedPrior, groups: Groups
+    counts: Counts, corrected: CorrectedPrior, groups: Groups, is_off: bool
 ) -> tuple[Estimate, Estimate, str, str]:
     half = t_quantile(len(groups)) * corrected.error
     prior = Estimate(
         corrected.value, max(corrected.value - half, 0.0), min(corrected.value + half, 1.0)
     )
     why = "corrected for which images were labeled"
-    if corrected.differs:
+    if is_off:
         why += f"; among labeled images alone it would be {percent(corrected.naive)}"
     return prior, _propensity(counts, prior), "augmented inverse propensity weighting", why
 

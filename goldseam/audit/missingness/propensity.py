@@ -36,13 +36,13 @@ class CorrectedPrior:
         value: share of images that show the category.
         error: standard error over groups.
         naive: share among known images.
-        differs: whether both differ by more than chance explains (5 %, two-sided).
+        p_value: that both are equal, two-sided.
     """
 
     value: float
     error: float
     naive: float
-    differs: bool
+    p_value: float
 
 
 def covariates(factors: list[Factor], embedding_ND: Array | None, images: int) -> Array:
@@ -153,6 +153,8 @@ def corrected_prior(
     Returns:
         None where too little is known.
     """
+    from scipy.stats import t
+
     known_N = (state_N == PRESENT) | (state_N == ABSENT)
     usable = np.isfinite(propensity_N).all() and np.isfinite(outcome_N).all()
     if not usable or not known_N.any() or len(groups) < 2:
@@ -168,12 +170,12 @@ def corrected_prior(
     naive = float(present_N[known_N].mean())
     naive_N = known_N * (present_N - naive) / known_N.mean()
     error = _standard_error(influence_N, groups)
-    difference = abs(value - naive) / max(_standard_error(influence_N - naive_N, groups), 1e-12)
+    apart = abs(value - naive) / max(_standard_error(influence_N - naive_N, groups), 1e-12)
     return CorrectedPrior(
         value=min(max(value, 0.0), 1.0),
         error=error,
         naive=naive,
-        differs=difference > t_quantile(len(groups)),
+        p_value=2 * float(t.sf(apart, len(groups) - 1)),
     )
 
 

@@ -130,12 +130,12 @@ def _checked(
                     remedy="Give a row for every image of the dataset and a column a category.",
                 )
     for task, state_NC in states.items():
-        _no_other(f"states of '{task}'", state_NC, np.isin(state_NC, (PRESENT, ABSENT, UNKNOWN)),
-                  "1 present, 0 absent or -1 unknown")  # fmt: skip
+        inside_NC = np.isin(state_NC, (PRESENT, ABSENT, UNKNOWN)) if _strange(state_NC) else None
+        _no_other(f"states of '{task}'", state_NC, inside_NC, "1 present, 0 absent or -1 unknown")
     for task, probability_NC in probabilities.items():
         inside_NC = np.isnan(probability_NC) | ((probability_NC >= 0) & (probability_NC <= 1))
-        _no_other(f"probabilities of '{task}'", probability_NC, inside_NC,
-                  "0 to 1, or NaN where there is none")  # fmt: skip
+        expected_values = "0 to 1, or NaN where there is none"
+        _no_other(f"probabilities of '{task}'", probability_NC, inside_NC, expected_values)
     if embeddings_ND is not None and (embeddings_ND.ndim != 2 or len(embeddings_ND) != len(labels)):
         raise InvalidConfig(
             f"embeddings have shape {embeddings_ND.shape}, expected ({len(labels)}, features).",
@@ -150,8 +150,16 @@ def _checked(
     return Evidence(labels, states, pictures, embeddings_ND, probabilities)
 
 
-def _no_other(what: str, value_NC: Array, fine_NC: Array, expected: str) -> None:
-    if not fine_NC.all():
+def _strange(state_NC: Array) -> bool:
+    """Whether a cell may be no state: a cheap look, since a million images have many cells."""
+    if not state_NC.size:
+        return False
+    whole = np.issubdtype(state_NC.dtype, np.integer)
+    return not whole or bool(state_NC.min() < UNKNOWN or state_NC.max() > PRESENT)
+
+
+def _no_other(what: str, value_NC: Array, fine_NC: Array | None, expected: str) -> None:
+    if fine_NC is not None and not fine_NC.all():
         row, column = np.argwhere(~fine_NC)[0].tolist()
         raise InvalidConfig(
             f"{what}, row {row}, column {column}: {value_NC[row, column]}, expected {expected}.",

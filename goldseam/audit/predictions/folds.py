@@ -33,10 +33,10 @@ def group_folds(
     fold_N = np.full(len(labels), -1, np.int16)
     if not len(dealt_G):
         return fold_N
-    weight_GT = np.stack(
+    count_GT = np.stack(
         [np.bincount(group_N, weights=amount_N[used_N]) for amount_N in amount_NT.T], axis=1
     )
-    weight_GT /= np.maximum(weight_GT.sum(axis=0), 1)
+    weight_GT = count_GT / np.maximum(count_GT.sum(axis=0), 1)
     order = generator(seed, FOLD_STREAM).permutation(len(dealt_G))
     order = order[np.argsort(-weight_GT[order].sum(axis=1), kind="stable")]
     load_KT = np.zeros((min(folds, len(dealt_G)), weight_GT.shape[1]))

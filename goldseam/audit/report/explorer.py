@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from goldseam.audit.report.pictures import Picture
+from goldseam.audit.report.pictures import DrawnLabel, Picture
 
 # few values, many rows: written once and named by number
 CODED = ("split", "task", "category", "issue", "action", "source")
@@ -55,13 +55,16 @@ def regions(findings: pa.Table) -> list[list[float] | None]:
 
 
 def _described(picture: Picture) -> dict[str, Any]:
-    labels = {
-        task: {
-            "drawn": one.source is not None or bool(one.boxes),
-            "words": one.words,
-            "legend": one.legend,
-        }
-        for task, one in picture.labels.items()
+    return {
+        "number": picture.number,
+        "width": picture.width,
+        "height": picture.height,
+        "why": picture.why,
+        "labels": {task: _words(one) for task, one in picture.labels.items()},
+        "predicted": {task: _words(one) for task, one in picture.predicted.items()},
     }
-    size = {"width": picture.width, "height": picture.height}
-    return {"number": picture.number, **size, "why": picture.why, "labels": labels}
+
+
+def _words(label: DrawnLabel) -> dict[str, Any]:
+    drawn = label.source is not None or bool(label.boxes)
+    return {"drawn": drawn, "words": label.words, "legend": label.legend}

@@ -11,6 +11,7 @@ from goldseam.audit.label_side import LabelSide
 from goldseam.audit.report import coverage, tables
 from goldseam.audit.report.config import ReportConfig
 from goldseam.audit.report.explorer import PLAIN_TABLE_ROWS, explorer_data, regions
+from goldseam.audit.report.model_labels import Predictions, model_labels
 from goldseam.audit.report.pictures import Picture, read_pictures
 from goldseam.audit.report.selection import (
     IMAGES_OF_A_GROUP,
@@ -28,6 +29,8 @@ from goldseam.storage.atomic import write_text
 PAGE_FILE = "index.html"
 TEMPLATES = Path(__file__).parent / "templates"
 RANKED_SHOWN = 50
+# of each kind in the gallery; the others are folded away
+FIRST_CARDS = 7
 # a third of the pictures at the most goes to groups of duplicates
 SHARE_OF_DUPLICATES = 3
 
@@ -41,6 +44,7 @@ def write_report(
     config: ReportConfig,
     *,
     ranking: pa.Table | None = None,
+    predictions: Predictions | None = None,
 ) -> None:
     """Write `index.html`, which needs no network and no other file.
 
@@ -52,16 +56,20 @@ def write_report(
         findings: of `goldseam.audit.findings.SCHEMA`; the page carries the most suspicious ones.
         config: how many findings and pictures.
         ranking: what to annotate next, best first; see `AnnotationPlan`.
+        predictions: a `PredictionSet`; what it says is shown beside the labels of the pictures.
 
     Raises:
         InvalidDataset: a shard is damaged.
+        InvalidPredictions: a prediction cannot be read.
     """
     shown = most_suspicious(findings, config.findings_embedded)
     listed = result.duplicates.groups if result.duplicates else ()
     groups = shown_groups(listed, config.pictures // SHARE_OF_DUPLICATES)
     worst = gallery_rows(shown, config.pictures - _images_of(groups))
-    pictures = read_pictures(dataset, labels, _wanted(shown, worst, groups), config)
     info = dataset.info
+    wanted = _wanted(shown, worst, groups)
+    predicted = model_labels(info, labels, wanted, predictions)
+    pictures = read_pictures(dataset, labels, wanted, config, predicted)
     page = render(
         TEMPLATES,
         "audit.html.j2",
@@ -107,14 +115,14 @@ def _sections(result: AuditResult) -> list[tuple[str, str]]:
     """Id and heading of each section that has something to say."""
     noisy = result.disagreements or result.noise or result.matrices
     parts = [
-        ("inspected", "What was inspected", result.inspected),
+        ("inspected", "Inspected", result.inspected),
         ("coverage", "Coverage", True),
         ("missingness", "Missingness", result.missingness or result.presence or result.pairs),
         ("errors", "Label errors", result.errors),
         ("noise", "Noise", noisy),
         ("pseudo-labels", "Pseudo-labels", result.pseudo_labels),
         ("duplicates", "Duplicates", result.duplicates),
-        ("plan", "What to annotate next", result.plan),
+        ("plan", "Annotate next", result.plan),
         ("drift", "Drift", result.drift),
         ("gallery", "Gallery", result.findings),
         ("findings", "Findings", True),
@@ -157,5 +165,6 @@ def _findings_view(
         "first_rows": shown.slice(0, PLAIN_TABLE_ROWS).to_pylist(),
         "in_gallery": {card["finding"] for card in cards},
         "gallery": kinds,
+        "first_cards": FIRST_CARDS,
         "data": explorer_data(shown, pictures),
     }

@@ -11,12 +11,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from PIL import Image
 
 from goldseam.audit.label_side import LabelSide
 from goldseam.audit.report.config import ReportConfig
-from goldseam.dataset.codecs import ABSENT, PRESENT, Array, BadCell, decode_image, decode_label
+from goldseam.dataset.codecs import (
+    ABSENT,
+    PRESENT,
+    Array,
+    BadCell,
+    decode_image,
+    decode_label,
+    stored_picture,
+)
 from goldseam.dataset.drawing import category_colors, describe_label, draw_label
 from goldseam.dataset.reading import Dataset, open_shard
 from goldseam.dataset.schema import Kind, Task
@@ -67,6 +74,7 @@ class Picture:
         source: data URI; None where there is none.
         why: there is none.
         labels: task → its label.
+        predicted: task → what a model says instead; empty without predictions.
     """
 
     number: int
@@ -76,6 +84,7 @@ class Picture:
     source: str | None
     why: str
     labels: dict[str, DrawnLabel]
+    predicted: dict[str, DrawnLabel]
 
 
 def read_pictures(
@@ -83,6 +92,7 @@ def read_pictures(
     labels: LabelSide,
     wanted: Mapping[str, Collection[str]],
     config: ReportConfig,
+    predicted: Mapping[tuple[str, str], Any],
 ) -> dict[str, Picture]:
     """Read and draw images.
 
@@ -92,35 +102,41 @@ def read_pictures(
         wanted: image id → tasks whose labels are drawn over it; the most important image first.
             Ids that are not in the dataset are passed over.
         config: sizes.
+        predicted: (image id, task) → what a model says instead (`model_labels`).
 
     Returns:
         Image id → picture, in the order of `wanted`; without `source` where the dataset stores no
         picture, it cannot be decoded, or the room is used up.
     """
-    place_K = pc.index_in(pa.array(wanted, pa.string()), value_set=labels.image_ids)
-    rows = {
-        name: row for name, row in zip(wanted, place_K.to_pylist(), strict=True) if row is not None
-    }
+    places = labels.rows_of(list(wanted)).tolist()
+    rows = {name: row for name, row in zip(wanted, places, strict=True) if row >= 0}
     tasks = sorted({task for name in rows for task in wanted[name]} & set(dataset.info.tasks))
     cells = _read_rows(dataset, sorted(rows.values()), ["image", *tasks])
     room = int(config.picture_mib * 2**20)
     pictures = {}
     for number, (name, row) in enumerate(rows.items()):
-        width, height = (int(side) for side in labels.size_N2[row])
         source, why, image_HWC = _thumbnail(cells[row]["image"], config.picture_px)
-        drawn = {
-            task: _drawn(
-                dataset.info.tasks[task], cells[row][task], image_HWC, (height, width), config
-            )
-            for task in tasks
-            if task in wanted[name]
-        }
-        size = len(source or "") + sum(len(one.source or "") for one in drawn.values())
+        if image_HWC is not None:
+            height, width = image_HWC.shape[:2]
+        else:
+            # the size of an image that is not stored may be unknown
+            width, height = (max(1, int(side)) for side in labels.size_N2[row])
+            image_HWC = np.zeros((height, width, 3), np.uint8)
+        drawn: dict[str, DrawnLabel] = {}
+        said: dict[str, DrawnLabel] = {}
+        for task in sorted(set(wanted[name]) & set(tasks)):
+            spec = dataset.info.tasks[task]
+            drawn[task], limits = _given(spec, cells[row][task], image_HWC, config)
+            if (name, task) in predicted:
+                label = predicted[name, task]
+                said[task] = _drawn(spec, label, image_HWC, config, limits)
+        size = len(source or "")
+        size += sum(len(one.source or "") for one in (*drawn.values(), *said.values()))
         if size > room:
-            source, why, drawn = None, LEFT_OUT, {}
+            source, why, drawn, said = None, LEFT_OUT, {}, {}
         else:
             room -= size
-        pictures[name] = Picture(number, name, width, height, source, why, drawn)
+        pictures[name] = Picture(number, name, width, height, source, why, drawn, said)
     return pictures
 
 
@@ -150,8 +166,8 @@ def _read_rows(
 
 def _thumbnail(cell: Any, side: int) -> tuple[str | None, str, Array | None]:
     """Data URI, or why there is none, and the pixels of the image."""
-    content = (cell or {}).get("bytes")
-    if not content:
+    content = stored_picture(cell)
+    if content is None:
         return None, NOT_STORED, None
     try:
         image_HWC = decode_image(content)
@@ -167,35 +183,46 @@ def _thumbnail(cell: Any, side: int) -> tuple[str | None, str, Array | None]:
     return source, "", image_HWC
 
 
-def _drawn(
-    task: Task, cell: Any, image_HWC: Array | None, size: tuple[int, int], config: ReportConfig
-) -> DrawnLabel:
+def _given(
+    task: Task, cell: Any, image_HWC: Array, config: ReportConfig
+) -> tuple[DrawnLabel, tuple[float, float] | None]:
+    """A label as it is stored, and the ends of its values' colors."""
     try:
         label = decode_label(task, cell)
     except BadCell as error:
-        return DrawnLabel(None, (), f"cannot be read: {error}", ())
+        return DrawnLabel(None, (), f"cannot be read: {error}", ()), None
     if label is None:
-        return DrawnLabel(None, (), "unknown: nobody looked", ())
-    words = describe_label(task, label)
+        return DrawnLabel(None, (), "unknown: nobody looked", ()), None
+    limits = None
+    if task.kind is Kind.REGRESSION and np.isfinite(label).any():
+        limits = float(np.nanmin(label)), float(np.nanmax(label))
+    return _drawn(task, label, image_HWC, config, limits), limits
+
+
+def _drawn(
+    task: Task,
+    label: Any,
+    image_HWC: Array,
+    config: ReportConfig,
+    limits: tuple[float, float] | None,
+) -> DrawnLabel:
+    """A known label."""
     if task.kind is Kind.DETECTION:
         boxes, legend = _boxes(task, label)
-        return DrawnLabel(None, boxes, words, legend)
+        return DrawnLabel(None, boxes, describe_label(task, label), legend)
     if task.kind is Kind.TAGS:
         return DrawnLabel(None, (), _tag_words(task, label), ())
     if task.kind is Kind.CAPTION:
         return DrawnLabel(None, (), str(label), ())
-    blank_HW3 = np.zeros((*size, 3), np.uint8) if image_HWC is None else image_HWC
-    picture = Image.fromarray(draw_label(task, label, blank_HW3))
+    picture = Image.fromarray(draw_label(task, label, image_HWC, limits=limits))
     if max(picture.size) > config.picture_px:
         shrink = config.picture_px / max(picture.size)
         # a mean of two categories' colors would be a third category's
         width, height = (max(1, round(px * shrink)) for px in picture.size)
         picture = picture.resize((width, height), Image.Resampling.NEAREST)
     flat = picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
-    legend = ()
-    if task.kind is Kind.SEGMENTATION:
-        legend = _legend(task, np.unique(label))
-        words = "" if legend else words
+    legend = _legend(task, np.unique(label)) if task.kind is Kind.SEGMENTATION else ()
+    words = "" if legend else describe_label(task, label)
     return DrawnLabel(_encoded(flat, "PNG"), (), words, legend)
 
 

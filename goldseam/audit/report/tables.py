@@ -22,6 +22,8 @@ from goldseam.results import (
 
 ROWS_SHOWN = 300
 MATRIX_LIMIT = 40
+# the order of the plan, drawn first and in gold
+OURS = "gain_per_cost"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +176,7 @@ def simulation_charts(plan: AnnotationPlan) -> list[dict[str, Any]]:
     views = []
     for task, metric in dict.fromkeys((one.task, one.metric) for one in plan.simulation):
         rows = [one for one in plan.simulation if (one.task, one.metric) == (task, metric)]
-        names = list(dict.fromkeys(one.strategy for one in rows))
+        names = sorted(dict.fromkeys(one.strategy for one in rows), key=lambda name: name != OURS)
         lines = [_strategy_line(name, rows) for name in names]
         ends = {name: max(_of(name, rows), key=lambda one: one.labels) for name in names}
         words = "; ".join(

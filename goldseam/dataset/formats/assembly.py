@@ -141,10 +141,7 @@ def write_labels(
     return write_tables(
         out,
         info,
-        {
-            split: row_groups(rows, attachments, pictures=stored)
-            for split, rows in splits.items()
-        },
+        {split: row_groups(rows, attachments, pictures=stored) for split, rows in splits.items()},
         sizes_known=images is not None or labels.width.null_count + labels.height.null_count == 0,
         replace=replace,
     )

@@ -3,7 +3,6 @@
 A pixel belongs to a polygon when its center does. H, W pixels of the image.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,53 +15,24 @@ class BadSegmentation(ValueError):
     """A segmentation that is neither polygons nor run lengths of its image."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Instance:
-    """One object of an image.
-
-    Attributes:
-        segmentation: polygons or run lengths; None where only the box is known.
-        category: id in the mask.
-        ignore: whether its pixels count for nothing.
-        corners_4: its box, in px.
-    """
-
-    segmentation: Any
-    category: int
-    ignore: bool
-    corners_4: Array
-
-
-def draw_mask(
-    instances: Sequence[Instance], height: int, width: int, *, background: int, ignore: int
-) -> Array:
+def draw_mask(shapes: Sequence[tuple[int, Array]], background: Array, ignore: int) -> Array:
     """A semantic mask: large objects first, so that small ones lie on top of them.
 
     Args:
-        instances: the objects of one image.
-        height: px.
-        width: px.
-        background: id of pixels of no object; `ignore` where nobody says that nothing is there.
-        ignore: id of pixels that count for nothing: crowds, and boxes without a segmentation.
+        shapes: id and pixels (bool HW) of each object; the id `ignore` for what counts for nothing,
+            which lies below all objects that are known.
+        background: int64 HW, the mask before anything is drawn.
+        ignore: id of pixels that count for nothing.
 
     Returns:
         int64 HW.
-
-    Raises:
-        BadSegmentation: a segmentation is malformed.
     """
-    mask_HW = np.full((height, width), background, np.int64)
-    drawn = []
-    for one in instances:
-        if one.segmentation is None:
-            shape_HW, value = box_pixels(one.corners_4, height, width), ignore
-        else:
-            shape_HW = segmentation_pixels(one.segmentation, height, width)
-            value = ignore if one.ignore else one.category
-        drawn.append((int(shape_HW.sum()), value, shape_HW))
-    # what counts for nothing goes below the objects that are known
-    for _, value, shape_HW in sorted(drawn, key=lambda one: (one[1] != ignore, -one[0])):
-        mask_HW[shape_HW] = value
+    mask_HW = background.copy()
+    areas = [int(pixels_HW.sum()) for _, pixels_HW in shapes]
+    order = sorted(range(len(shapes)), key=lambda at: (shapes[at][0] != ignore, -areas[at]))
+    for at in order:
+        value, pixels_HW = shapes[at]
+        mask_HW[pixels_HW] = value
     return mask_HW
 
 

@@ -60,11 +60,10 @@ def read_coco(file: Path) -> CocoFile:
     for key in ("images", "annotations", "categories"):
         records = body.get(key) or []
         if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
-            raise InvalidDataset(
-                f"{file}: '{key}' is no list of records.", remedy="Mend the file."
-            )
+            raise InvalidDataset(f"{file}: '{key}' is no list of records.", remedy="Mend the file.")
         parts.append(records)
-    return CocoFile(str(file), *parts, body=body)
+    images, annotations, categories = parts
+    return CocoFile(str(file), images, annotations, categories, body)
 
 
 class Faults:
@@ -85,7 +84,7 @@ class Faults:
         bad_M: Array,
         what: str,
         names: Sequence[str],
-        found: Callable[[int], str],
+        found: Callable[[int], str] | str,
         expected: str,
     ) -> None:
         """Raise InvalidDataset for the first, or count them.
@@ -94,7 +93,7 @@ class Faults:
             bad_M: where the fault is.
             what: the fault in two words or three, for the count.
             names: M names of records, such as `annotation 17`.
-            found: what stands at a position.
+            found: what stands there, or what stands at a position.
             expected: what should.
         """
         many = int(bad_M.sum())
@@ -102,9 +101,10 @@ class Faults:
             return
         if not self.skip:
             first = int(np.flatnonzero(bad_M)[0])
+            what = found if isinstance(found, str) else found(first)
             more = f" ({many} such records)" if many > 1 else ""
             raise InvalidDataset(
-                f"{self.file}, {names[first]}: {found(first)}, expected {expected}{more}.",
+                f"{self.file}, {names[first]}: {what}, expected {expected}{more}.",
                 remedy=SKIP,
             )
         self.counts[what] += many
@@ -184,9 +184,7 @@ def read_boxes(
     row_M = positions([one.get("image_id") for one in records], rows)
     category_M = positions([one.get("category_id") for one in records], categories)
     twice_M = repeated([one.get("id") for one in records])
-    faults.refuse(
-        twice_M, "repeated id", names, lambda at: "the id was used before", "an id of its own"
-    )
+    faults.refuse(twice_M, "repeated id", names, "the id was used before", "an id of its own")
     faults.refuse(
         row_M < 0,
         "no such image",
@@ -201,12 +199,13 @@ def read_boxes(
         lambda at: f"category_id {records[at].get('category_id')!r}",
         "the id of a record in 'categories'",
     )
-    placed_M = (row_M >= 0) & (category_M >= 0) & ~twice_M
+    placed_M = (row_M >= 0) & (category_M >= 0)
     box_M4 = _numbers([one.get("bbox") for one in records])
     corners_M4 = np.concatenate([box_M4[:, :2], box_M4[:, :2] + box_M4[:, 2:]], axis=1)
     edge_M4 = np.tile(size_N2, 2)[np.maximum(row_M, 0)]
     inside_M4 = np.clip(corners_M4, 0, edge_M4)
-    bad_M = placed_M & _refuse_boxes(placed_M, box_M4, inside_M4, records, names, faults)
+    sound_M = placed_M & ~twice_M
+    bad_M = twice_M | _refuse_boxes(sound_M, box_M4, inside_M4, records, names, faults)
     kept_M = placed_M & ~bad_M
     moved_M = (abs(inside_M4 - corners_M4) > ROUNDING_PX).any(axis=1)
     crowd_M = np.array([bool(one.get("iscrowd")) for one in records], bool)

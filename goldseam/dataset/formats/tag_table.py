@@ -64,6 +64,21 @@ class Layout:
     roles: dict[str, str]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Entries:
+    """The rows of the long form.
+
+    Attributes:
+        image_M: positions.
+        category_M: positions.
+        state_M: int8; 1 present, 0 absent, -1 unknown.
+    """
+
+    image_M: Array
+    category_M: Array
+    state_M: Array
+
+
 def read_tag_table(file: Path, config: CsvImport) -> TagTable:
     """Read a label table.
 
@@ -252,11 +267,9 @@ def _read_long(file: Path, layout: Layout, config: CsvImport) -> TagTable:
     image_M = images.indices.to_numpy()
     named = _array(whole, "category")
     categories = config.categories or tuple(sorted(pc.unique(named).to_pylist()))
-    category_M = _category_codes(file, named, categories)
     state_M = np.concatenate(states)
-    state_NC = _combined(
-        file, config, images.dictionary, categories, image_M, category_M, state_M
-    )
+    entries = Entries(image_M, _category_codes(file, named, categories), state_M)
+    state_NC = _combined(file, config, images.dictionary, categories, entries)
     count = len(images.dictionary)
     columns = {}
     for role, name in layout.roles.items():
@@ -290,16 +303,15 @@ def _combined(
     config: CsvImport,
     image_ids: pa.Array,
     categories: tuple[str, ...],
-    image_M: Array,
-    category_M: Array,
-    state_M: Array,
+    entries: Entries,
 ) -> Array:
     """One state an image and category from all rows about it; unknown rows have no say."""
     shape = (len(image_ids), len(categories))
-    key_M = image_M.astype(np.int64) * shape[1] + category_M
+    key_M = entries.image_M.astype(np.int64) * shape[1] + entries.category_M
     keys, entry_M = np.unique(key_M, return_inverse=True)
     present, absent = (
-        np.bincount(entry_M[state_M == state], minlength=len(keys)) for state in (PRESENT, ABSENT)
+        np.bincount(entry_M[entries.state_M == state], minlength=len(keys))
+        for state in (PRESENT, ABSENT)
     )
     disputed = (present > 0) & (absent > 0)
     if disputed.any() and config.conflicts == "error":

@@ -177,5 +177,3 @@ def _lengths(columns: dict[str, pa.Array], side: str, count: int) -> pa.Array:
             remedy="Leave a size that nobody knows blank.",
         )
     return length
-
-

@@ -1,13 +1,17 @@
 """The revision of a tracked folder: read off the pin, checked against the files, cheap if none."""
 
+import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from goldseam.errors import DigestMismatch, MissingExtra, MissingInput
-from goldseam.storage.dvc import find_pin, verified_revision
+from goldseam.dataset.reading import open_dataset
+from goldseam.errors import DigestMismatch, MissingExtra, MissingInput, OutputExists
+from goldseam.storage.dvc import fetch_revision, find_pin, verified_revision
+from tests.unit.audit.bays import build
 
 pytest.importorskip("dvc")
 
@@ -165,3 +169,111 @@ def test_missing_folder_is_told(added):
     added.rmdir()
     with pytest.raises(MissingInput, match="dvc checkout"):
         verified_revision(added)
+
+
+@pytest.fixture
+def versioned(tmp_path, monkeypatch):
+    """A real dataset in two versions, both committed."""
+    from dvc.repo import Repo
+
+    root = tmp_path / "repository"
+    data = new_repository(root, monkeypatch, with_git=True)
+    with Repo(str(root)) as repo:
+        for number in (12, 8):
+            shutil.rmtree(data)
+            build(data, training=number)
+            repo.add(str(data))
+            git(root, "add", "-A")
+            git(root, "commit", "-q", "-m", f"{number} training images")
+    return data
+
+
+def cached(data, name):
+    """The file of the cache that holds the content of one of the data's files."""
+    digest = hashlib.md5((data / name).read_bytes()).hexdigest()
+    return data.parents[1] / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+
+
+def test_older_revision_is_written_beside_the_newer_one(versioned, tmp_path):
+    out = fetch_revision(versioned, "HEAD~1", tmp_path / "older")
+    assert open_dataset(out).info.rows("train") == 12
+    assert open_dataset(versioned).info.rows("train") == 8
+    assert verified_revision(versioned).startswith(git(versioned, "rev-parse", "--short", "HEAD"))
+
+
+def test_revision_is_fetched_where_the_folder_is_gone(versioned, tmp_path, monkeypatch):
+    shutil.rmtree(versioned)
+    monkeypatch.chdir(versioned.parent)
+    out = fetch_revision(Path("coast"), "HEAD", tmp_path / "again")
+    assert open_dataset(out).info.rows("train") == 8
+
+
+def test_revision_comes_from_the_remote(versioned, tmp_path):
+    from dvc.repo import Repo
+
+    root = versioned.parents[1]
+    with Repo(str(root)) as repo, repo.config.edit() as config:
+        config["remote"] = {"store": {"url": str(tmp_path / "store")}}
+        config["core"] = {"remote": "store"}
+    (tmp_path / "store").mkdir()
+    shutil.move(root / ".dvc" / "cache" / "files", tmp_path / "store" / "files")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "remote")
+    out = fetch_revision(versioned, "HEAD~2", tmp_path / "older")
+    assert open_dataset(out).info.rows("train") == 12
+
+
+@pytest.mark.parametrize(
+    ("revision", "name", "message"),
+    [
+        ("v9", "coast", r"(?s)has no revision 'v9'.*git tag"),
+        ("HEAD", "rooms", r"(?s)rooms: is no folder at revision 'HEAD'.*called then"),
+    ],
+)
+def test_unknown_revision_and_folder_are_named(versioned, tmp_path, revision, name, message):
+    with pytest.raises(MissingInput, match=message):
+        fetch_revision(versioned.with_name(name), revision, tmp_path / "older")
+    assert not (tmp_path / "older").exists()
+
+
+@pytest.mark.parametrize("listing", [True, False])
+def test_data_that_is_nowhere_is_told(versioned, tmp_path, monkeypatch, listing):
+    if listing:
+        cached(versioned, "dataset.yaml").unlink()
+    else:
+        shutil.rmtree(versioned.parents[1] / ".dvc" / "cache")
+        monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    with pytest.raises(MissingInput, match=r"(?s)neither in DVC's cache nor.*dvc push"):
+        fetch_revision(versioned, "HEAD", tmp_path / "older")
+    assert not (tmp_path / "older").exists()
+
+
+def test_damaged_cache_is_refused(versioned, tmp_path):
+    file = cached(versioned, "dataset.yaml")
+    file.chmod(0o644)
+    file.write_text("name: other\n")
+    with pytest.raises(DigestMismatch, match=r"dataset\.yaml.*md5:"):
+        fetch_revision(versioned, "HEAD", tmp_path / "older")
+    assert not (tmp_path / "older").exists()
+
+
+def test_fetching_overwrites_nothing(versioned, tmp_path):
+    (tmp_path / "older").mkdir()
+    with pytest.raises(OutputExists):
+        fetch_revision(versioned, "HEAD", tmp_path / "older")
+
+
+def test_folder_outside_any_repository_has_no_older_version(tmp_path):
+    with pytest.raises(MissingInput, match="no git repository"):
+        fetch_revision(tmp_path / "coast", "HEAD", tmp_path / "older")
+
+
+def test_repository_without_git_has_no_revisions(added, tmp_path):
+    with pytest.raises(MissingInput, match="no git repository"):
+        fetch_revision(added, "HEAD", tmp_path / "older")
+
+
+def test_fetching_without_dvc_names_the_extra(versioned, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dvc.api", None)
+    with pytest.raises(MissingExtra, match=r"goldseam\[demo\]"):
+        fetch_revision(versioned, "HEAD", tmp_path / "older")

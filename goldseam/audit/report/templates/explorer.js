@@ -47,6 +47,7 @@
   let opened = -1;     // the row in the detail
   let opener = null;   // where the focus goes back to
   let overlay = 50;    // strength of the label over its picture, percent
+  let predicted = false; // whether the model's label is drawn instead of the given one
 
   const make = (tag, attributes = {}, ...children) => {
     const one = document.createElement(tag);
@@ -141,8 +142,9 @@
     });
     root.append(part("use", { href: `#p${picture.number}` }));
     const task = value("task", row);
-    if (picture.labels[task]?.drawn) {
-      root.append(part("use", { class: "over", href: `#p${picture.number}-${task}` }));
+    const [known, suffix] = predicted ? [picture.predicted, "-predicted"] : [picture.labels, ""];
+    if (known[task]?.drawn) {
+      root.append(part("use", { class: "over", href: `#p${picture.number}-${task}${suffix}` }));
     }
     if (region[row]) {
       const [x, y, right, bottom] = region[row];
@@ -158,7 +160,7 @@
     paint();
     return make("label", { class: "strength-of-label" }, "Label over the picture", input);
   };
-  const facts = (row, known) => {
+  const facts = (row, known, other) => {
     const pairs = [
       ["Evidence", columns.evidence[row]],
       ["Given → suggested", change(row)],
@@ -168,6 +170,7 @@
       ["Split, group", `${value("split", row)}, ${columns.group[row]}`],
       ["Labeled by", value("source", row)],
       ["Label", known ? known.words : ""],
+      ["Model", other ? other.words : ""],
       ["Id", columns.finding[row]],
     ];
     return make("dl", {}, ...pairs.filter(([, text]) => text).flatMap(([name, text]) => [
@@ -182,13 +185,27 @@
     while (at + by >= drawn) extend();
     open(next);
   };
+  // given label or what the model says, where there are predictions
+  const choice = (row) => {
+    const button = make("button", { type: "button", class: "choice", "aria-pressed": predicted },
+      "Show what the model says");
+    button.addEventListener("click", () => {
+      predicted = !predicted;
+      fill(row);
+      detail.querySelector(".choice").focus();
+    });
+    return button;
+  };
   const fill = (row) => {
-    const known = pictures[columns.image_id[row]]?.labels[value("task", row)];
+    const picture = pictures[columns.image_id[row]];
+    const known = picture?.labels[value("task", row)];
+    const other = picture?.predicted[value("task", row)];
+    const drawn = predicted && other ? other : known;
     const close = make("button", { type: "button" }, "Close");
     close.addEventListener("click", shut);
     const root = drawing(row);
-    const legend = known?.legend.length ? make("ul", { class: "swatches" },
-      ...known.legend.map(([name, color]) => {
+    const legend = drawn?.legend.length ? make("ul", { class: "swatches" },
+      ...drawn.legend.map(([name, color]) => {
         const swatch = make("i");
         swatch.style.background = color;
         return make("li", {}, swatch, name);
@@ -207,8 +224,9 @@
     const title = `${capital(words(value("issue", row)))}: ${label(row)}`;
     detail.replaceChildren(
       make("header", {}, make("h3", { id: "detail-title" }, title), close), root,
-      ...[known?.drawn && root.querySelector(".over") ? slider(root) : null, legend].filter(Boolean),
-      facts(row, known), make("div", { class: "steps" }, before, after));
+      ...[root.querySelector(".over") ? slider(root) : null, other && !picture.why ? choice(row) : null,
+        legend].filter(Boolean),
+      facts(row, known, other), make("div", { class: "steps" }, before, after));
     detail.scrollTop = 0;
   };
   const open = (row) => {
@@ -287,6 +305,15 @@
     buttonOf(active).focus({ preventScroll: true });
     keepInBox(buttonOf(active));
     if (opened >= 0) open(active);
+  });
+  // where the panel covers the page, Tab stays inside it
+  detail.addEventListener("keydown", (event) => {
+    if (event.key !== "Tab" || getComputedStyle(detail).position !== "fixed") return;
+    const stops = [...detail.querySelectorAll("button:not(:disabled), input")];
+    const edge = event.shiftKey ? stops[0] : stops[stops.length - 1];
+    if (document.activeElement !== edge && !(event.shiftKey && document.activeElement === detail)) return;
+    event.preventDefault();
+    (event.shiftKey ? stops[stops.length - 1] : stops[0]).focus();
   });
   more.addEventListener("click", () => {
     const first = found[drawn];

@@ -1,4 +1,4 @@
-"""An audit with every section filled, on the discs of `tests/conftest.py`, with invented numbers."""
+"""An audit with every section filled, on the discs of `tests/conftest.py`; numbers are invented."""
 
 from collections import Counter
 from typing import Any

@@ -1,0 +1,331 @@
+"""Tells single mistakes from tasks that are defined differently.
+
+Contradictions of single labels are rare among comparisons of the same kind and size; a contradiction
+that is common is a difference between the two tasks, said once and never as a heap of findings.
+R rows of the table `consistency`.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from goldseam.audit.consistency.checks import AT_EDGE, Check
+from goldseam.audit.consistency.config import ConsistencyConfig
+from goldseam.audit.errors.clustered_rates import Trials, shares
+from goldseam.audit.errors.outliers import outlier_score, robust_z
+from goldseam.audit.findings import Action, Issue, join_findings, make_findings
+from goldseam.audit.label_side import LabelSide
+from goldseam.dataset.codecs import Array
+from goldseam.page import count, percent
+from goldseam.results import Estimate, LabelErrors
+
+LEAST_SPREAD = 0.05  # of an agreement: smaller differences are not remarkable
+TITLES = {
+    Check.EMPTY_BOX: "boxes without a pixel of their category",
+    Check.UNBOXED_OBJECT: "objects without a box",
+    Check.BOX_SIZE: "boxes of another size than their object",
+    Check.OUTLINE: "outlines against boundaries",
+    Check.VALUE_EDGE: "slopes against boundaries",
+    Check.ABSENT_BUT_SHOWN: "absent, but shown",
+    Check.PRESENT_BUT_NOT_SHOWN: "present, but not shown",
+}
+SAID: dict[Check, tuple[str | None, str | None]] = {  # what the label says, and the other one
+    Check.EMPTY_BOX: ("box", "nothing"),
+    Check.UNBOXED_OBJECT: ("nothing", "box"),
+    Check.ABSENT_BUT_SHOWN: ("absent", "present"),
+    Check.PRESENT_BUT_NOT_SHOWN: ("present", "absent"),
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ConsistencySection:
+    """Contradictions between labels of the same image.
+
+    Attributes:
+        findings: table of `goldseam.audit.findings.SCHEMA`.
+        errors: a row for each check, pair of tasks and category. `labels` are comparisons, and the
+            rate is None where the two tasks are defined differently.
+        sentences: one for each such difference.
+    """
+
+    findings: pa.Table
+    errors: tuple[LabelErrors, ...]
+    sentences: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of one check, pair of tasks and category."""
+
+    check: Check
+    task: str
+    other: str
+    category: str | None
+    image_R: Array
+    stratum_R: Array
+    trials_R: Array
+    failed_R: Array
+    agreement_R: Array
+    region_R4: Array
+
+    def words(self) -> tuple[str, str, str]:
+        """Task, other task and category, quoted."""
+        return f"'{self.task}'", f"'{self.other}'", f"'{self.category}'"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Verdict:
+    """What is made of some rows.
+
+    Attributes:
+        at: positions of the rows that are findings.
+        score: of each, 0 to 1.
+        usual: agreement, or share of contradictions, that each is compared with.
+        rate: share of contradictions; None where it is a difference in definition.
+        sentence: that says so; empty where it is none.
+    """
+
+    at: Array
+    score: Array
+    usual: Array
+    rate: Estimate
+    sentence: str = ""
+
+
+def audit_consistency(
+    table: pa.Table, labels: LabelSide, config: ConsistencyConfig
+) -> ConsistencySection:
+    """Judge what `ConsistencyMeasure` compared.
+
+    A contradiction is reported where it happens in at most `config.common_share` of at least
+    `config.minimum_trials` comparisons of objects of similar size (a factor of two; where there are
+    too few, with the next smaller and larger sizes; where these are too few as well, nothing is
+    said). Its score is 1 for one that hardly ever happens, and 0.5 at that share. An agreement is
+    reported where it lies `config.robust_z` robust deviations below the median; its score is
+    `1 - limit / (2 z)`.
+
+    Which of the two labels is wrong cannot be told; the finding names the noisy task where one of
+    them is, otherwise the one whose content is in question.
+
+    Args:
+        table: `consistency`, of all shards.
+        labels: of the dataset.
+        config: the thresholds of the measure.
+    """
+    findings: list[pa.Table] = []
+    errors: list[LabelErrors] = []
+    sentences: list[str] = []
+    for rows in _split(table, labels):
+        discrete = not np.isnan(rows.failed_R).any()
+        verdict = (_rare if discrete else _outlying)(rows, labels, config)
+        blamed = _blamed(rows, labels)
+        if len(verdict.at):
+            findings.append(_findings(rows, verdict, blamed, labels, config))
+        if verdict.sentence:
+            sentences.append(verdict.sentence)
+        errors.append(
+            LabelErrors(
+                task=blamed,
+                category=rows.category,
+                source=None,
+                annotator=None,
+                labels=int(rows.trials_R.sum()),
+                flagged=len(verdict.at),
+                error_rate=verdict.rate,
+                method=_method(rows, blamed, differs=bool(verdict.sentence)),
+            )
+        )
+    return ConsistencySection(join_findings(findings), tuple(errors), tuple(sentences))
+
+
+def _method(rows: Rows, blamed: str, *, differs: bool) -> str:
+    partner = rows.other if blamed == rows.task else rows.task
+    method = f"consistency with '{partner}': {TITLES[rows.check]}"
+    return f"{method} (defined differently)" if differs else method
+
+
+def _blamed(rows: Rows, labels: LabelSide) -> str:
+    tasks = labels.info.tasks
+    other_is_noisy = tasks[rows.other].noisy_version_of is not None
+    return rows.other if other_is_noisy and tasks[rows.task].noisy_version_of is None else rows.task
+
+
+def _split(table: pa.Table, labels: LabelSide) -> Iterator[Rows]:
+    keys = ["check", "task", "other", "category"]
+    table = table.combine_chunks()
+    image_R = pc.index_in(table.column("image_id"), labels.image_ids).to_numpy()
+    # by image, so that the order of the shards changes nothing
+    order = np.argsort(image_R, kind="stable")
+    table, image_R = table.take(pa.array(order)), image_R[order].astype(np.int64)
+    parts = [pc.fill_null(table.column(key), "\x00") for key in keys]
+    code_R = pc.binary_join_element_wise(*parts, "\x1f").combine_chunks().dictionary_encode()
+    code_R = code_R.indices if isinstance(code_R, pa.DictionaryArray) else code_R
+    of_R = code_R.to_numpy()
+    firsts = [int(np.argmax(of_R == code)) for code in range(int(of_R.max(initial=-1)) + 1)]
+    names = table.select(keys).take(pa.array(firsts, pa.int64())).to_pylist()
+    sides = [table.column(side).to_numpy() for side in ("xmin", "ymin", "xmax", "ymax")]
+    region_R4 = np.stack(sides, axis=1)
+    numbers = {
+        name: table.column(name).cast(pa.float64()).to_numpy()
+        for name in ("stratum", "trials", "failed", "agreement")
+    }
+    for code, name in sorted(enumerate(names), key=lambda entry: _sorted_key(entry[1])):
+        mine = np.flatnonzero(of_R == code)
+        yield Rows(
+            Check(name["check"]),
+            name["task"],
+            name["other"],
+            name["category"],
+            image_R[mine],
+            numbers["stratum"][mine].astype(np.int64),
+            numbers["trials"][mine].astype(np.int64),
+            numbers["failed"][mine],
+            numbers["agreement"][mine],
+            region_R4[mine],
+        )
+
+
+def _sorted_key(name: dict[str, str | None]) -> tuple[str, ...]:
+    return tuple(name[key] or "" for key in ("task", "other", "check", "category"))
+
+
+def comparable_share(rows: Rows, least: int) -> Array:
+    """Share of contradictions among comparisons of similar size, R; NaN with too few of them."""
+    stratum_S, at_R = np.unique(rows.stratum_R, return_inverse=True)
+    size = len(stratum_S)
+    trials_S = np.bincount(at_R, rows.trials_R, minlength=size)
+    failed_S = np.bincount(at_R, rows.failed_R, minlength=size)
+    # neighbors in size; objects cut by the edge are no neighbors of whole ones
+    beside_SS = (np.abs(stratum_S[:, None] - stratum_S) <= 1) & (
+        (stratum_S[:, None] >= AT_EDGE) == (stratum_S >= AT_EDGE)
+    )
+    few_S = trials_S < least
+    trials_S = np.where(few_S, beside_SS @ trials_S, trials_S)
+    failed_S = np.where(few_S, beside_SS @ failed_S, failed_S)
+    share_S = np.where(trials_S >= least, failed_S / np.maximum(trials_S, 1), np.nan)
+    share_R: Array = share_S[at_R]
+    return share_R
+
+
+def _rare(rows: Rows, labels: LabelSide, config: ConsistencyConfig) -> Verdict:
+    share_R = comparable_share(rows, config.minimum_trials)
+    rare_R = np.nan_to_num(share_R, nan=1.0) <= config.common_share
+    at = np.flatnonzero(rare_R & (rows.failed_R > 0))
+    common_R = np.nan_to_num(share_R) > config.common_share
+    sentence = ""
+    if common_R.any():
+        failed, trials = rows.failed_R[common_R].sum(), rows.trials_R[common_R].sum()
+        sentence = _different(rows, int(failed), int(trials))
+    return Verdict(
+        at=at,
+        score=1 - share_R[at] / (2 * config.common_share),
+        usual=share_R[at],
+        rate=_failing(rows, rare_R, labels),
+        sentence=sentence,
+    )
+
+
+def _failing(rows: Rows, keep_R: Array, labels: LabelSide) -> Estimate:
+    """Share of contradictions among the comparisons in which they are rare."""
+    failed_R = rows.failed_R[keep_R].astype(np.int64)
+    passed_R = rows.trials_R[keep_R] - failed_R
+    group_R = labels.group_N[rows.image_R[keep_R]]
+    cluster_K = np.concatenate([np.repeat(group_R, failed_R), np.repeat(group_R, passed_R)])
+    hit_K = np.arange(len(cluster_K)) < failed_R.sum()
+    return shares([Trials(hit_K, np.zeros(len(hit_K), np.int64), cluster_K)], 1)[0]
+
+
+def _different(rows: Rows, failed: int, trials: int) -> str:
+    task, other, category = rows.words()
+    what = {
+        Check.EMPTY_BOX: f"boxes of {category} in {task} have no such pixel in {other}",
+        Check.UNBOXED_OBJECT: f"objects of {category} in {other} have no box in {task}",
+        Check.ABSENT_BUT_SHOWN: f"images on which {other} shows {category} say absent in {task}",
+        Check.PRESENT_BUT_NOT_SHOWN: f"images without {category} in {other} say present in {task}",
+    }[rows.check]
+    scope = "of some sizes " if rows.stratum_R.max() >= 0 else ""
+    return (
+        f"{percent(failed / trials)} of the {count(trials)} {scope}compared {what}: too many for "
+        "single mistakes, so the two tasks mean different things, or one is wrong throughout; none "
+        "of them is listed as a finding."
+    )
+
+
+def _outlying(rows: Rows, labels: LabelSide, config: ConsistencyConfig) -> Verdict:
+    images = len(rows.agreement_R)
+    usual = float(np.median(rows.agreement_R))
+    nothing = np.zeros(0, np.int64)
+    if images < config.minimum_trials:
+        return Verdict(nothing, np.zeros(0), np.zeros(0), Estimate(None, better="lower"))
+    if usual < config.least_usual:
+        task, other, category = rows.words()
+        on = f" on {category}" if rows.category else ""
+        sentence = (
+            f"{task} and {other} do not describe the same things{on} ({TITLES[rows.check]}: the "
+            f"median image agrees by {percent(usual)}), so no single image stands out."
+        )
+        return Verdict(nothing, np.zeros(0), np.zeros(0), Estimate(None, better="lower"), sentence)
+    z_R = -robust_z(rows.agreement_R, LEAST_SPREAD)
+    low_R = z_R >= config.robust_z
+    at = np.flatnonzero(low_R)
+    trials = Trials(low_R, np.zeros(images, np.int64), labels.group_N[rows.image_R])
+    return Verdict(
+        at=at,
+        score=outlier_score(z_R[at], config.robust_z),
+        usual=np.full(len(at), usual),
+        rate=shares([trials], 1)[0],
+    )
+
+
+def _findings(
+    rows: Rows, verdict: Verdict, blamed: str, labels: LabelSide, config: ConsistencyConfig
+) -> pa.Table:
+    image = rows.image_R[verdict.at]
+    corners = rows.region_R4[verdict.at]
+    given, suggested = SAID.get(rows.check, (None, None))
+    if blamed == rows.other:
+        given, suggested = suggested, given
+    return make_findings(
+        **labels.where(image),
+        task=blamed,
+        category=rows.category,
+        issue=Issue.CONTRADICTION,
+        action=Action.REVIEW,
+        score=verdict.score,
+        evidence=_evidence(rows, verdict, config),
+        given=given,
+        suggested=suggested,
+        source=labels.source_names(blamed, image),
+        **{
+            side: pa.array(corners[:, number], pa.float32(), from_pandas=True)
+            for number, side in enumerate(("xmin", "ymin", "xmax", "ymax"))
+        },
+    )
+
+
+def _evidence(rows: Rows, verdict: Verdict, config: ConsistencyConfig) -> list[str]:
+    task, other, category = rows.words()
+    rare = "that happens in {usual} of comparable cases."
+    compared = "by {agreement}; {usual} is usual."
+    text = {
+        Check.EMPTY_BOX: f"{task} has a box of {category} here, in which {other} shows "
+        f"{{agreement}} of {category}; {rare}",
+        Check.UNBOXED_OBJECT: f"{other} shows {category} here, and {task} has no box for it; {rare}",
+        Check.ABSENT_BUT_SHOWN: f"{task} says that {category} is absent, but {other} shows it; "
+        f"{rare}",
+        Check.PRESENT_BUT_NOT_SHOWN: f"{task} says that {category} is present, but {other} shows "
+        f"none; {rare}",
+        Check.BOX_SIZE: f"The box of {category} in {task} and the object that {other} shows in it "
+        f"overlap {compared}",
+        Check.OUTLINE: f"The boundary of {task} and the outlines of {other} agree within "
+        f"{config.tolerance_px:g} px {compared}",
+        Check.VALUE_EDGE: f"{task} is steeper at a boundary of {other} than elsewhere in "
+        "{agreement} of comparisons; {usual} is usual.",
+    }[rows.check]
+    return [
+        text.format(agreement=percent(float(agreement)), usual=percent(float(usual)))
+        for agreement, usual in zip(rows.agreement_R[verdict.at], verdict.usual, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""How wrong pseudo-labels are, judged on known labels that were held out."""

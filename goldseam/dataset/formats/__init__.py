@@ -1,0 +1,96 @@
+"""Labels in other formats: read into a dataset, so that one call audits them.
+
+`docs/formats.md` says what present, absent and unknown are in each.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from goldseam.dataset.formats.assembly import Imported
+from goldseam.dataset.formats.coco import import_coco
+from goldseam.dataset.formats.options import CocoImport, CsvImport, ImportConfig
+from goldseam.dataset.formats.tags_csv import import_csv
+from goldseam.dataset.reading import Dataset, open_dataset
+from goldseam.errors import InvalidConfig, MissingInput
+
+__all__ = [
+    "FORMATS",
+    "CocoImport",
+    "CsvImport",
+    "Format",
+    "ImportConfig",
+    "Imported",
+    "format_of",
+    "import_coco",
+    "import_csv",
+    "open_source",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A format that can be imported.
+
+    Attributes:
+        suffixes: endings of its files.
+        read: imports a file, or one for each split.
+        config: its options.
+    """
+
+    suffixes: tuple[str, ...]
+    read: Callable[..., Imported]
+    config: type[ImportConfig]
+
+
+FORMATS = {
+    "coco": Format((".json",), import_coco, CocoImport),
+    "csv": Format((".csv", ".tsv"), import_csv, CsvImport),
+}
+
+
+def format_of(path: Path) -> str:
+    """The name of a file's format, by its ending.
+
+    Raises:
+        InvalidConfig: no format has this ending.
+    """
+    for name, one in FORMATS.items():
+        if path.suffix.lower() in one.suffixes:
+            return name
+    endings = ", ".join(suffix for one in FORMATS.values() for suffix in one.suffixes)
+    raise InvalidConfig(
+        f"{path} is neither a dataset folder nor a file of a format that can be imported.",
+        remedy=f"Name a folder with dataset.yaml, or a file that ends with {endings}.",
+    )
+
+
+def open_source(path: Path | str, images: Path | None = None, *, into: Path) -> Dataset:
+    """Open a dataset folder, or import a file of labels and open what it became.
+
+    Args:
+        path: a folder with `dataset.yaml`, a COCO json, or a CSV label table.
+        images: the folder of the pictures of a file; None imports the labels alone.
+        into: the folder that an import makes; one that is there is replaced.
+
+    Raises:
+        MissingInput: nothing is there, or it cannot be read.
+        InvalidConfig: the file has no format that can be imported, or `images` is given beside a
+            dataset folder.
+        InvalidDataset: the dataset or file is faulty.
+    """
+    path = Path(path)
+    if path.is_dir() or not path.suffix:
+        if images is not None:
+            raise InvalidConfig(
+                f"{path} is a dataset folder, which has its pictures: --images does not apply.",
+                remedy="Leave --images out.",
+            )
+        return open_dataset(path)
+    if not path.is_file():
+        raise MissingInput(path, "is not there")
+    name = format_of(path)
+    tabbed = path.suffix.lower() == ".tsv"
+    config = CsvImport(delimiter="\t") if tabbed else FORMATS[name].config()
+    FORMATS[name].read(path, into, images=images, config=config, replace=True)
+    return open_dataset(into)

@@ -1,0 +1,106 @@
+"""Shift and dilation of regions that were moved and grown by a known amount."""
+
+import numpy as np
+import pytest
+
+from goldseam.audit.noise.objects import Regions, left_out, moved
+from goldseam.audit.noise.outlines import compare_outlines, translation
+
+SIZE = 96
+ROWS, COLUMNS = np.mgrid[:SIZE, :SIZE]
+ALL_HW = np.ones((SIZE, SIZE), bool)
+
+
+def disk(x, y, radius):
+    return (COLUMNS - x) ** 2 + (ROWS - y) ** 2 <= radius**2
+
+
+def fit(clean_HW, noisy_HW, known_HW=ALL_HW, reach=8):
+    clean_HW, noisy_HW = clean_HW & known_HW, noisy_HW & known_HW
+    start = translation(clean_HW, noisy_HW, known_HW, reach)
+    return compare_outlines(clean_HW, noisy_HW, known_HW, start, reach)
+
+
+@pytest.mark.parametrize("dx, dy", [(0, 0), (3, -2), (-7, 5), (8, 8)])
+def test_whole_pixel_shifts_are_found_exactly(dx, dy):
+    clean_HW = disk(40, 45, 16) | disk(60, 60, 9)
+    noisy_HW = moved(clean_HW, dx, dy)
+    assert translation(clean_HW, noisy_HW, ALL_HW, 8) == (dx, dy)
+    found = fit(clean_HW, noisy_HW)
+    assert (found.dx, found.dy) == pytest.approx((dx, dy), abs=1e-6)
+    assert found.dilation == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("dx, dy, grown", [(1.5, 0.0, 0.0), (0.5, -2.5, 2.0), (-3.3, 1.2, -2.0)])
+def test_subpixel_shift_and_dilation_at_once(dx, dy, grown):
+    clean_HW = disk(45, 48, 18)
+    noisy_HW = disk(45 + dx, 48 + dy, 18 + grown)
+    found = fit(clean_HW, noisy_HW)
+    assert (found.dx, found.dy) == pytest.approx((dx, dy), abs=0.15)
+    assert found.dilation == pytest.approx(grown, abs=0.2)
+
+
+def test_a_straight_edge_tells_neither_shift_nor_dilation():
+    found = fit(COLUMNS < 40, COLUMNS < 43)
+    assert np.isnan([found.dx, found.dy, found.dilation]).all()
+    assert found.shift_weight == found.dilation_weight == 0
+
+
+def test_a_corner_tells_a_shift_but_hardly_a_dilation():
+    clean_HW = (COLUMNS < 40) & (ROWS < 50)
+    found = fit(clean_HW, moved(clean_HW, 0, 0) | ((COLUMNS < 43) & (ROWS < 52)))
+    assert found is not None
+    assert found.dilation_weight < 0.05 * found.shift_weight or np.isnan(found.dx)
+
+
+def test_objects_left_out_and_put_in_do_not_move_outlines():
+    clean_HW = disk(30, 30, 12) | disk(75, 75, 9)
+    noisy_HW = disk(32, 30, 12) | disk(20, 80, 9)
+    found = fit(clean_HW, noisy_HW)
+    assert (found.dx, found.dy, found.dilation) == pytest.approx((2, 0, 0), abs=0.05)
+
+
+def test_speckles_do_not_move_outlines():
+    clean_HW = disk(45, 48, 18)
+    noisy_HW = disk(47, 48, 20) ^ (np.random.default_rng(0).random(clean_HW.shape) < 0.02)
+    found = fit(clean_HW, noisy_HW)
+    assert (found.dx, found.dy, found.dilation) == pytest.approx((2, 0, 2), abs=0.35)
+
+
+def test_what_lies_under_unknown_pixels_changes_nothing():
+    clean_HW, noisy_HW = disk(45, 48, 18), disk(47, 48, 20)
+    known_HW = COLUMNS < 55
+    before = fit(clean_HW, noisy_HW, known_HW)
+    assert fit(clean_HW | ~known_HW, noisy_HW ^ ~known_HW, known_HW) == before
+    assert before.dilation == pytest.approx(2, abs=0.3)
+
+
+def test_objects_rimmed_by_ignored_pixels_tell_nothing():
+    clean_HW, noisy_HW = disk(45, 48, 18), disk(45, 48, 24)
+    rim_HW = disk(45, 48, 20) & ~disk(45, 48, 17)
+    assert fit(clean_HW, noisy_HW, ~rim_HW) is None
+
+
+def test_translations_beyond_reach_are_not_looked_for():
+    clean_HW = disk(30, 48, 12)
+    dx, dy = translation(clean_HW, moved(clean_HW, 12, 0), ALL_HW, 4)
+    assert abs(dx) <= 4
+    assert abs(dy) <= 4
+
+
+def test_moving_a_mask():
+    mask_HW = np.array([[True, False, False], [False, True, False]])
+    assert moved(mask_HW, 1, 0).tolist() == [[False, True, False], [False, False, True]]
+    assert moved(mask_HW, 0, -1).tolist() == [[False, True, False], [False, False, False]]
+    assert not moved(mask_HW, 5, 0).any()
+
+
+def test_objects_by_hand():
+    clean_HW = disk(20, 20, 6) | disk(60, 60, 6) | disk(20, 70, 6)
+    clean_HW[90, 90] = True  # a speck
+    noisy_HW = disk(26, 20, 6)
+    known_HW = ~disk(20, 70, 2)  # of the third nobody knows
+    regions = Regions.of(clean_HW)
+    assert left_out(regions, (noisy_HW,), known_HW, 4) == (2, 1)
+    assert left_out(regions, (noisy_HW,), ALL_HW, 1) == (4, 3)
+    assert left_out(regions, (noisy_HW, disk(60, 60, 1)), ALL_HW, 4) == (3, 1)

@@ -1,0 +1,500 @@
+"""Predictions go out and come back as they were; whatever is wrong with them is named."""
+
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from goldseam.audit.errors.boxes import PredictedBoxes
+from goldseam.audit.label_side import read_label_side
+from goldseam.audit.predictions.faults import InvalidPredictions
+from goldseam.audit.predictions.layout import PREDICTED_BOX, PredictionNotes, decode_map
+from goldseam.audit.predictions.opening import open_predictions
+from goldseam.audit.predictions.pairing import labeled_predictions
+from goldseam.audit.predictions.writing import write_predictions
+from goldseam.dataset.codecs import BadCell, Boxes
+from goldseam.dataset.reading import open_dataset
+from goldseam.dataset.schema import DatasetInfo, Kind, Task
+from goldseam.dataset.writing import Sample, write_dataset
+from goldseam.errors import GoldseamError, MissingInput
+
+HEIGHT, WIDTH = 6, 8
+COVER, TAGS, OBJECTS = ("ground", "disk", "bar"), ("disk", "bar"), ("cup", "pan")
+IMAGES = 5
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Five images with a label of every kind on the first two."""
+    info = DatasetInfo(
+        name="kinds",
+        tasks={
+            "cover": Task(kind=Kind.SEGMENTATION, categories=COVER),
+            "edge": Task(kind=Kind.BOUNDARY),
+            "front": Task(kind=Kind.SALIENCY),
+            "relief": Task(kind=Kind.REGRESSION, unit="m", scale=1 / 256),
+            "normal": Task(kind=Kind.NORMALS, axes="x right, y up, z towards the viewer"),
+            "objects": Task(kind=Kind.DETECTION, categories=OBJECTS),
+            "tags": Task(kind=Kind.TAGS, categories=TAGS),
+            "words": Task(kind=Kind.CAPTION),
+        },
+    )
+    up_3HW = np.zeros((3, HEIGHT, WIDTH), np.float32)
+    up_3HW[2] = 1
+    every = {
+        "cover": np.ones((HEIGHT, WIDTH), np.uint8),
+        "edge": np.zeros((HEIGHT, WIDTH), np.uint8),
+        "front": np.zeros((HEIGHT, WIDTH), np.uint8),
+        "relief": np.full((HEIGHT, WIDTH), 2.0, np.float32),
+        "normal": up_3HW,
+        "objects": Boxes.empty(),
+        "tags": np.array([1, -1], np.int8),
+        "words": "a disk",
+    }
+    samples = [
+        Sample(
+            image_id=f"i{number}",
+            image=np.zeros((HEIGHT, WIDTH, 3), np.uint8),
+            group=f"g{number}",
+            labels=every if number < 2 else {},
+            sources=dict.fromkeys(every, "human") if number < 2 else {},
+        )
+        for number in range(IMAGES)
+    ]
+    out = tmp_path_factory.mktemp("data") / "kinds"
+    write_dataset(out, info, {"train": samples[:3], "test": samples[3:]})
+    return open_dataset(out)
+
+
+@pytest.fixture(scope="module")
+def labels(data):
+    return read_label_side(data)
+
+
+def probabilities(random, *shape):
+    raw = random.random(shape).astype(np.float32)
+    return raw / raw.sum(axis=0)
+
+
+def one_of_each(seed: int) -> dict:
+    random = np.random.default_rng(seed)
+    normal_3HW = random.normal(size=(3, HEIGHT, WIDTH)).astype(np.float32)
+    return {
+        "cover": probabilities(random, 3, HEIGHT, WIDTH),
+        "edge": random.random((HEIGHT, WIDTH), np.float32),
+        "front": random.random((HEIGHT, WIDTH), np.float32),
+        "relief": random.normal(100, 5, (HEIGHT, WIDTH)).astype(np.float32),
+        "normal": normal_3HW / np.linalg.norm(normal_3HW, axis=0),
+        "objects": PredictedBoxes(
+            np.array([[0, 1, 3, 4], [2, 2, 8, 6]], np.float32)[: seed % 3],
+            np.array([1, 0], np.int32)[: seed % 3],
+            np.array([0.9, 0.25], np.float32)[: seed % 3],
+        ),
+        "tags": random.random(2).astype(np.float32),
+    }
+
+
+@pytest.fixture
+def written(data, tmp_path):
+    """Predictions of images 4, 1 and 0, in this order; image 1 has no tags and no map."""
+    made = {number: one_of_each(number) for number in (4, 1, 0)}
+    made[1]["tags"] = made[1]["cover"] = None
+    notes = PredictionNotes(out_of_fold=True, made_by="a test")
+    with write_predictions(tmp_path / "p", data.info, list(made[0]), notes) as writer:
+        for number, predictions in made.items():
+            writer.add(f"i{number}", predictions)
+    return made, open_predictions(tmp_path / "p", data.info)
+
+
+def test_tags_come_back_in_the_order_of_the_dataset(written, labels):
+    made, predictions = written
+    found_NC = predictions.probabilities(labels, "tags")
+    assert found_NC.dtype == np.float32
+    np.testing.assert_array_equal(found_NC[[0, 4]], [made[0]["tags"], made[4]["tags"]])
+    assert np.isnan(found_NC[[1, 2, 3]]).all()
+
+
+@pytest.mark.parametrize(
+    ("task", "tolerance"),
+    [("cover", 1 / 500), ("edge", 1 / 500), ("front", 1 / 500), ("relief", 0.06), ("normal", 2e-3)],
+)
+def test_maps_come_back_within_their_rounding(written, labels, task, tolerance):
+    made, predictions = written
+    found = dict(predictions.dense(labels, task))
+    assert list(found) == ([4, 0] if task == "cover" else [4, 1, 0])
+    for position, predicted in found.items():
+        assert predicted.dtype == np.float32
+        np.testing.assert_allclose(predicted, made[position][task], atol=tolerance)
+
+
+def test_boxes_come_back(written, labels):
+    made, predictions = written
+    found = dict(predictions.boxes(labels, "objects"))
+    assert [(position, len(boxes)) for position, boxes in found.items()] == [(4, 1), (1, 1), (0, 0)]
+    for position, boxes in found.items():
+        for name in ("corners_M4", "category_M", "score_M"):
+            expected = getattr(made[position]["objects"], name)
+            np.testing.assert_array_equal(getattr(boxes, name), expected)
+
+
+def test_what_is_said_about_predictions_comes_back(written, labels):
+    _, predictions = written
+    assert predictions.out_of_fold
+    assert predictions.notes.made_by == "a test"
+    assert "words" not in predictions.tasks
+    matched = predictions.match(labels)
+    assert (matched.predicted, matched.missing, matched.foreign) == (3, 2, 0)
+
+
+def test_labels_stand_beside_their_predictions(written, labels, data):
+    made, predictions = written
+    pairs = list(labeled_predictions(data, labels, predictions, "edge"))
+    # image 4 carries no label
+    assert [position for position, _, _ in pairs] == [0, 1]
+    for position, label_HW, predicted_HW in pairs:
+        assert label_HW.shape == (HEIGHT, WIDTH)
+        np.testing.assert_allclose(predicted_HW, made[position]["edge"], atol=1 / 500)
+
+
+def test_predictions_are_not_out_of_fold_unless_somebody_says_so(tmp_path, data):
+    write_parquet(tmp_path, tags=[[0.5, 0.5]])
+    assert not open_predictions(tmp_path, data.info).out_of_fold
+
+
+def test_a_failing_writer_leaves_nothing(tmp_path, data):
+    with (
+        pytest.raises(InvalidPredictions, match="image 'i0', task 'tags'"),
+        write_predictions(tmp_path / "p", data.info, ["tags"]) as writer,
+    ):
+        writer.add("i0", {"tags": np.array([0.5, 2.0])})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_writer_takes_no_other_task(tmp_path, data):
+    with (
+        pytest.raises(InvalidPredictions, match="task 'edge'") as caught,
+        write_predictions(tmp_path / "p", data.info, ["tags"]) as writer,
+    ):
+        writer.add("i0", {"edge": np.zeros((HEIGHT, WIDTH))})
+    assert "'tags'" in caught.value.remedy
+    with (
+        pytest.raises(InvalidPredictions, match="caption"),
+        write_predictions(tmp_path / "q", data.info, ["words"]),
+    ):
+        pass
+
+
+# reading what others wrote
+
+
+def npy(array) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def write_parquet(folder, ids=None, notes=None, name="a.parquet", **columns) -> None:
+    kinds = {"objects": pa.list_(PREDICTED_BOX)}
+    count = len(next(iter(columns.values()), []))
+    arrays = {"image_id": pa.array([f"i{n}" for n in range(count)] if ids is None else ids)}
+    for task, cells in columns.items():
+        arrays[task] = cells if isinstance(cells, pa.Array) else pa.array(cells, kinds.get(task))
+    folder.mkdir(exist_ok=True)
+    pq.write_table(pa.table(arrays), folder / name)
+    if notes is not None:
+        (folder / "predictions.json").write_text(json.dumps(notes))
+
+
+def read_all(folder, info, labels) -> None:
+    """Read every cell, as an audit would."""
+    predictions = open_predictions(folder, info)
+    predictions.match(labels)
+    for task in predictions.tasks:
+        if info.tasks[task].kind is Kind.TAGS:
+            predictions.probabilities(labels, task)
+        elif info.tasks[task].kind is Kind.DETECTION:
+            list(predictions.boxes(labels, task))
+        else:
+            list(predictions.dense(labels, task))
+
+
+THIRDS = np.full((3, HEIGHT, WIDTH), 1 / 3, np.float32)
+FLAT = np.full((HEIGHT, WIDTH), 0.5, np.float32)
+
+
+def box(**changes):
+    return {"category": 0, "score": 0.5, "xmin": 0, "ymin": 0, "xmax": 2, "ymax": 2} | changes
+
+
+def changed(array, value):
+    array = array.copy()
+    array.flat[3] = value
+    return array
+
+
+def objects_npy() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.array([{"a": 1}], object), allow_pickle=True)
+    return stream.getvalue()
+
+
+def mostly_lies() -> bytes:
+    """A header that promises 10^15 numbers, and none of them."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**6)}
+    )
+    return stream.getvalue()
+
+
+FAULTS = {
+    "above one": (
+        {"tags": [[0.1, 0.2], [0.1, 3.5]]},
+        ["a.parquet, row 1, image 'i1'", "3.5", "bar"],
+    ),
+    "below zero": ({"tags": [[-0.5, 0.2]]}, ["row 0", "column 'tags'", "-0.5", "'disk'"]),
+    "not a number": ({"tags": [[float("nan"), 0.2]]}, ["nan", "'disk'"]),
+    "null inside a list": ({"tags": [[None, 0.2]]}, ["null", "'disk'"]),
+    "too few": ({"tags": [[0.1]]}, ["1 probabilities, expected 2"]),
+    "too many": ({"tags": [[0.1, 0.2, 0.3]]}, ["3 probabilities, expected 2"]),
+    "text in tags": ({"tags": [["yes", "no"]]}, ["column 'tags'", "list", "string"]),
+    "a null column": ({"tags": pa.array([None], pa.list_(pa.float32()))}, ["null for every image"]),
+    "map above one": ({"edge": [npy(changed(FLAT, 1.5))]}, ["row 0", "'edge'", "1.5"]),
+    "map not a number": ({"edge": [npy(changed(FLAT, np.nan))]}, ["nan", "every pixel"]),
+    "no softmax": ({"cover": [npy(THIRDS * 0.5)]}, ["sum to 0.5"]),
+    "too few channels": ({"cover": [npy(THIRDS[:2])]}, ["(2, 6, 8)", "(3, 6, 8)"]),
+    "other size": ({"edge": [npy(FLAT[:5])]}, ["(5, 8)", "(6, 8)"]),
+    "infinite value": ({"relief": [npy(changed(FLAT, np.inf))]}, ["inf", "'relief'"]),
+    "codes for values": ({"relief": [npy(FLAT.astype(np.uint8))]}, ["uint8", "float32"]),
+    "sixteen bits": ({"edge": [npy(FLAT.astype(np.uint16))]}, ["uint16"]),
+    "no direction": ({"normal": [npy(np.zeros((3, HEIGHT, WIDTH), np.float32))]}, ["length 0"]),
+    "no npy": ({"edge": [b"PK\x03\x04 an archive"]}, ["no .npy"]),
+    "pickled": ({"edge": [objects_npy()]}, ["object"]),
+    "truncated": ({"edge": [npy(FLAT)[:-4]]}, ["truncated"]),
+    "promises too much": ({"edge": [mostly_lies()]}, ["truncated"]),
+    "box of no category": ({"objects": [[box(category=2)]]}, ["category 2", "0 to 1"]),
+    "box score": ({"objects": [[box()], [box(score=7.0)]]}, ["row 1", "score 7"]),
+    "box inside out": ({"objects": [[box(xmax=-1)]]}, ["a box at 0, 0, -1, 2"]),
+    "box without score": ({"objects": [[box(score=None)]]}, ["without 'score'"]),
+    "unknown task": ({"tag": [[0.1, 0.2]]}, ["'tag' is no task"]),
+    "caption": ({"words": ["a cup"]}, ["caption", "cannot be predicted"]),
+    "no row": ({"tags": pa.array([], pa.list_(pa.float32()))}, ["none of its 0 image ids"]),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_says_where_it_is(name, tmp_path, data, labels):
+    columns, words = FAULTS[name]
+    write_parquet(tmp_path, **columns)
+    with pytest.raises(InvalidPredictions) as caught:
+        read_all(tmp_path, data.info, labels)
+    for word in words:
+        assert word in caught.value.message, caught.value.message
+    assert caught.value.remedy
+
+
+def test_scores_are_told_from_probabilities(tmp_path, data, labels):
+    write_parquet(tmp_path, tags=[[-2.0, 5.0]])
+    with pytest.raises(InvalidPredictions) as caught:
+        read_all(tmp_path, data.info, labels)
+    assert "sigmoid" in caught.value.remedy
+    write_parquet(tmp_path, cover=[npy(THIRDS * 9)])
+    with pytest.raises(InvalidPredictions) as caught:
+        read_all(tmp_path, data.info, labels)
+    assert "softmax" in caught.value.remedy
+
+
+def test_ids_of_other_images_are_counted_or_refused(tmp_path, data, labels):
+    write_parquet(tmp_path, ids=["i0", "x1"], tags=[[0.1, 0.2], [0.3, 0.4]])
+    predictions = open_predictions(tmp_path, data.info)
+    matched = predictions.match(labels)
+    assert (matched.predicted, matched.missing, matched.foreign) == (1, 4, 1)
+    assert np.isfinite(predictions.probabilities(labels, "tags")).sum() == 2
+    write_parquet(tmp_path, ids=["x0", "x1"], tags=[[0.1, 0.2], [0.3, 0.4]])
+    with pytest.raises(InvalidPredictions, match="none of its 2 image ids") as caught:
+        open_predictions(tmp_path, data.info).match(labels)
+    assert "'x0'" in caught.value.message
+    assert "'i0'" in caught.value.message
+
+
+def test_what_a_foreign_image_is_given_changes_nothing(tmp_path, data, labels):
+    write_parquet(tmp_path, ids=["i0", "x1"], edge=[npy(FLAT), b"junk"])
+    predictions = open_predictions(tmp_path, data.info)
+    assert [position for position, _ in predictions.dense(labels, "edge")] == [0]
+
+
+def test_an_image_stands_in_one_row(tmp_path, data, labels):
+    write_parquet(tmp_path, ids=["i0", "i0"], tags=[[0.1, 0.2], [0.3, 0.4]])
+    with pytest.raises(InvalidPredictions, match="'i0' is predicted in two rows"):
+        open_predictions(tmp_path, data.info).match(labels)
+    write_parquet(tmp_path, ids=["i0"], tags=[[0.1, 0.2]])
+    write_parquet(tmp_path, ids=["i0"], tags=[[0.1, 0.2]], name="b.parquet")
+    with pytest.raises(InvalidPredictions, match="'i0' is predicted in two rows"):
+        open_predictions(tmp_path, data.info).match(labels)
+    write_parquet(tmp_path, ids=["i1", None], tags=[[0.1, 0.2]] * 2, name="b.parquet")
+    with pytest.raises(InvalidPredictions, match="1 rows have no image_id"):
+        open_predictions(tmp_path, data.info).match(labels)
+
+
+def test_columns_may_stand_in_several_files(tmp_path, data, labels):
+    write_parquet(tmp_path, ids=["i3"], tags=[[0.1, 0.2]])
+    write_parquet(tmp_path, ids=["i1"], edge=[npy(FLAT)], name="b.parquet")
+    predictions = open_predictions(tmp_path, data.info)
+    assert predictions.tasks == ("edge", "tags")
+    np.testing.assert_allclose(predictions.probabilities(labels, "tags")[3], [0.1, 0.2])
+    assert [position for position, _ in predictions.dense(labels, "edge")] == [1]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([[0.25, 0.5], None, [1, 0]], pa.list_(pa.float64())),
+        pa.array([[0.25, 0.5], None, [1, 0]], pa.large_list(pa.float32())),
+        # Arrow itself cannot read back a null list of fixed size
+        pa.array([[0.25, 0.5], [0, 0], [1, 0]], pa.list_(pa.float32(), 2)),
+        pa.array([[0.25, 0.5], None, [1, 0]], pa.list_(pa.float16())),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_any_list_of_numbers_will_do(tmp_path, data, labels, column):
+    write_parquet(tmp_path, tags=column)
+    found_NC = open_predictions(tmp_path, data.info).probabilities(labels, "tags")
+    np.testing.assert_array_equal(found_NC[[0, 2]], [[0.25, 0.5], [1, 0]])
+    assert np.isnan(found_NC[1]).all() == (column[1].as_py() is None)
+
+
+def test_categories_are_matched_by_name(tmp_path, data, labels):
+    notes = {
+        "categories": {
+            "tags": ["bar", "disk"],
+            "objects": ["pan", "cup"],
+            "cover": ["bar", "ground", "disk"],
+        }
+    }
+    cover_3HW = np.zeros((3, HEIGHT, WIDTH), np.float32)
+    cover_3HW[0] = 1
+    write_parquet(
+        tmp_path, notes=notes, tags=[[0.1, 0.9]], objects=[[box()]], cover=[npy(cover_3HW)]
+    )
+    predictions = open_predictions(tmp_path, data.info)
+    np.testing.assert_allclose(predictions.probabilities(labels, "tags")[0], [0.9, 0.1])
+    ((_, boxes),) = predictions.boxes(labels, "objects")
+    assert OBJECTS[boxes.category_M[0]] == "pan"
+    ((_, found_3HW),) = predictions.dense(labels, "cover")
+    assert COVER[int(found_3HW[:, 0, 0].argmax())] == "bar"
+
+
+def test_other_categories_are_named(tmp_path, data):
+    write_parquet(tmp_path, notes={"categories": {"tags": ["disc", "bar"]}}, tags=[[0.1, 0.9]])
+    with pytest.raises(InvalidPredictions, match="'disc'") as caught:
+        open_predictions(tmp_path, data.info)
+    assert "'disc': disk" in caught.value.remedy
+    (tmp_path / "predictions.json").write_text('{"categories": {"tag": ["disk", "bar"]}}')
+    with pytest.raises(InvalidPredictions, match="'tag', which is no task"):
+        open_predictions(tmp_path, data.info)
+    (tmp_path / "predictions.json").write_text('{"out_of_folds": true}')
+    with pytest.raises(InvalidPredictions, match="key 'out_of_folds'") as caught:
+        open_predictions(tmp_path, data.info)
+    assert "out_of_fold." in caught.value.remedy
+
+
+def test_stretched_maps_take_the_size_of_their_image(tmp_path, data, labels):
+    small_HW = np.array([[0.0, 1.0]], np.float32).repeat(3, axis=0)
+    write_parquet(tmp_path, notes={"stretched": True}, edge=[npy(small_HW)])
+    ((_, found_HW),) = open_predictions(tmp_path, data.info).dense(labels, "edge")
+    assert found_HW.shape == (HEIGHT, WIDTH)
+    assert found_HW[0, 0] == 0
+    assert found_HW[0, -1] == 1
+    assert (np.diff(found_HW, axis=1) >= 0).all()
+
+
+def test_codes_and_halves_mean_the_same(data):
+    spec = data.info.tasks["cover"]
+    expected = decode_map(spec, npy(THIRDS), (HEIGHT, WIDTH))
+    for same in (THIRDS.astype(np.float16), np.full(THIRDS.shape, 85, np.uint8)):
+        np.testing.assert_allclose(decode_map(spec, npy(same), None), expected, atol=2e-3)
+    fortran = np.asfortranarray(np.linspace(0, 1, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH))
+    found = decode_map(data.info.tasks["edge"], npy(fortran), (HEIGHT, WIDTH))
+    np.testing.assert_allclose(found, fortran, atol=1e-6)
+    with pytest.raises(BadCell):
+        decode_map(spec, npy(np.zeros(4, np.float32)), None)
+
+
+def test_a_folder_without_predictions_is_refused(tmp_path, data):
+    with pytest.raises(MissingInput, match="no folder of predictions"):
+        open_predictions(tmp_path / "none", data.info)
+    with pytest.raises(InvalidPredictions, match="no predictions of any task"):
+        open_predictions(tmp_path, data.info)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 not quite")
+    with pytest.raises(InvalidPredictions, match="damaged"):
+        open_predictions(tmp_path, data.info)
+
+
+def test_asking_for_a_task_that_is_not_predicted_names_those_that_are(tmp_path, data, labels):
+    write_parquet(tmp_path, tags=[[0.1, 0.2]])
+    with pytest.raises(InvalidPredictions, match="no predictions of task 'edge'") as caught:
+        list(open_predictions(tmp_path, data.info).dense(labels, "edge"))
+    assert "'tags'" in caught.value.remedy
+
+
+# one CSV
+
+
+def write_csv(path, text: str):
+    path.write_text(text)
+    return path
+
+
+def test_a_csv_is_matched_by_the_names_of_its_columns(tmp_path, data, labels):
+    path = write_csv(tmp_path / "p.csv", "image_id,bar,disk\ni4,0.25,1\ni0,,\ni1,0,0.5\n")
+    predictions = open_predictions(path, data.info)
+    assert predictions.tasks == ("tags",)
+    assert not predictions.out_of_fold
+    found_NC = predictions.probabilities(labels, "tags")
+    np.testing.assert_array_equal(found_NC[[4, 1]], [[1, 0.25], [0.5, 0]])
+    assert np.isnan(found_NC[[0, 2, 3]]).all()
+    assert predictions.match(labels).predicted == 3
+
+
+CSV_FAULTS = {
+    "above one": (
+        "image_id,disk,bar\ni0,0.5,0.5\ni1,0.5,1.5\n",
+        ["line 3", "'i1'", "1.5", "'bar'"],
+    ),
+    "nan": ("image_id,disk,bar\ni0,nan,0.5\n", ["line 2", "nan"]),
+    "text": ("image_id,disk,bar\ni0,0.5,0.5\ni1,yes,0.5\n", ["line 3", "'disk'", "'yes'"]),
+    "one empty cell": ("image_id,disk,bar\ni0,0.5,\n", ["line 2", "'bar'", "empty"]),
+    "other column": ("image_id,disc,bar\ni0,0.5,0.5\n", ["'disc'", "'disk'", "task 'tags'"]),
+    "missing column": ("image_id,disk\ni0,0.5\n", ["'bar' are missing"]),
+    "no id": ("image,disk,bar\ni0,0.5,0.5\n", ["expected one 'image_id'"]),
+    "ragged": ("image_id,disk,bar\ni0,0.5\n", ["line 2"]),
+}
+
+
+@pytest.mark.parametrize("name", CSV_FAULTS)
+def test_a_fault_of_a_csv_says_where_it_is(name, tmp_path, data, labels):
+    text, words = CSV_FAULTS[name]
+    path = write_csv(tmp_path / "p.csv", text)
+    with pytest.raises(InvalidPredictions) as caught:
+        read_all(path, data.info, labels)
+    assert str(path) in caught.value.message
+    for word in words:
+        assert word in caught.value.message, caught.value.message
+    assert caught.value.remedy
+
+
+def test_a_csv_for_two_tasks_needs_a_name(tmp_path, data):
+    tags = data.info.tasks["tags"]
+    twins = data.info.model_copy(update={"tasks": {"tags": tags, "machine": tags}})
+    path = write_csv(tmp_path / "p.csv", "image_id,bar,disk\ni4,0.25,1\n")
+    with pytest.raises(InvalidPredictions, match="several tasks"):
+        open_predictions(path, twins)
+    assert open_predictions(path, twins, task="machine").tasks == ("machine",)
+    with pytest.raises(InvalidPredictions, match="no tags task 'machines'") as caught:
+        open_predictions(path, twins, task="machines")
+    assert "machine" in caught.value.remedy
+    with pytest.raises(GoldseamError, match="cannot be read"):
+        open_predictions(tmp_path / "none.csv", data.info)
