@@ -85,12 +85,12 @@ def audit(
             pq.write_table(found.ranking, folder / RANKING, compression="zstd")
         verdict, reasons = judge(config.gate, result, evidence.labels, findings, folder)
         result = dataclasses.replace(result, verdict=verdict, reasons=reasons)
-        result = dataclasses.replace(result, sentences=audit_sentences(result))
+        result = dataclasses.replace(result, sentences=audit_sentences(dataset.info, result))
         body = report_of(result)
         write_text(folder / REPORT, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
         write_report(
             folder, dataset, evidence.labels, result, findings, config.report,
-            ranking=found.ranking,
+            ranking=found.ranking, predictions=evidence.predictions,
         )  # fmt: skip
         result = dataclasses.replace(result, digest=digest_of(body)).write(folder)
     return result.at(out)

@@ -73,13 +73,19 @@ class SeenTables:
         self.tasks = tuple(info.tasks)
         self.identity: list[pa.Table] = []
 
-    def watch(self, split: str, table: pa.Table, schema: pa.Schema) -> pa.Table:
-        """The table with the types of the schema.
+    def watch(
+        self, split: str, shards: Iterable[Iterable[pa.Table]], schema: pa.Schema
+    ) -> Iterator[Iterator[pa.Table]]:
+        """Pass the tables of shards on, with the types of the schema.
 
         Raises:
             InvalidDataset: a column is missing or of another type, an identity is empty, or label
                 and source disagree on being known.
         """
+        for shard in shards:
+            yield (self._checked(split, table, schema) for table in shard)
+
+    def _checked(self, split: str, table: pa.Table, schema: pa.Schema) -> pa.Table:
         try:
             table = table.select(schema.names).cast(schema)
         except (pa.ArrowException, KeyError, ValueError) as error:

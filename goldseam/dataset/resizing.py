@@ -32,7 +32,7 @@ def resize_record(record: Record, tasks: Mapping[str, Task], size: tuple[int, in
 
 
 def stretch(array_HWC: Array, size: tuple[int, int]) -> Array:
-    """A picture, `HW` or `HWC`, or a map of numbers at another size, without aliasing."""
+    """A picture or map `HW` or `HWC`, of 4 channels at most, at another size, without aliasing."""
     import cv2
 
     shrinks = array_HWC.shape[0] * array_HWC.shape[1] > size[0] * size[1]

@@ -116,10 +116,7 @@ def write_tables(
         position = schema.get_field_index(name)
         schema = schema.set(position, schema.field(position).with_nullable(True))
     seen = SeenTables(info)
-    shards = {
-        split: ((seen.watch(split, table, schema) for table in shard) for shard in of_split)
-        for split, of_split in splits.items()
-    }
+    shards = {split: seen.watch(split, of_split, schema) for split, of_split in splits.items()}
     return _write(out, info, schema, shards, replace=replace, complete=seen.require_unique)
 
 

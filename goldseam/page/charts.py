@@ -188,7 +188,7 @@ def line_chart(
         up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
         return LEFT + across * (right - LEFT), bottom - up * (bottom - TOP)
 
-    body = [_y_axis(y_ticks, place(0, y_ticks[0])[1], percent, y_ticks)]
+    body = [_y_axis(y_ticks, HEIGHT - BOTTOM, percent)]
     body += [_x_tick(place(tick, y_ticks[0])[0], _x_text(tick, x_labels)) for tick in x_ticks]
     body.append(_axis_names(x_name, y_name))
     body += [_drawn(line, number, place) for number, line in enumerate(lines)]
@@ -222,19 +222,27 @@ def _share(value: float, span: tuple[float, float]) -> float:
     return 100 * min(max((value - span[0]) / (span[1] - span[0]), 0), 1)
 
 
-def _y_axis(ticks: Sequence[float], bottom: float, percent: bool, span: Sequence[float]) -> Markup:
+def _y_axis(ticks: Sequence[float], bottom: float, percent: bool) -> Markup:
+    low, high = ticks[0], ticks[-1]
+    factor, unit = (100, " %") if percent else (1, "")
+    digits = _digits(factor * (ticks[1] - low))
     parts = []
     for tick in ticks:
-        y = bottom - (tick - span[0]) / (span[-1] - span[0]) * (bottom - TOP)
-        digits = max(0, -math.floor(math.log10((span[-1] - span[0]) / (len(ticks) - 1)) + 1e-9))
-        text = f"{100 * tick:.{max(0, digits - 2)}f} %" if percent else f"{tick:,.{digits}f}"
+        y = bottom - (tick - low) / (high - low) * (bottom - TOP)
         parts.append(
             Markup(
                 '<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
                 '<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>'
-            ).format(LEFT, WIDTH - RIGHT, y, y, LEFT - 7, y + 4, text)
+            ).format(
+                LEFT, WIDTH - RIGHT, y, y, LEFT - 7, y + 4, f"{factor * tick:,.{digits}f}{unit}"
+            )
         )
     return Markup("").join(parts)
+
+
+def _digits(step: float) -> int:
+    """Digits behind the point that write a round step exactly."""
+    return next((n for n in range(9) if abs(round(step, n) - step) < step * 1e-6), 9)
 
 
 def _x_text(tick: float, labels: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""A real browser for tests of our pages: one for the session, nothing but files may be loaded.
+"""A real browser for tests of our pages: one for each module, nothing but files may be loaded.
 
 `open_page(path)` gives a Playwright page; when the test ends, an error in the console, an exception
 of a script or an attempt to reach any network fails it. `screenshot(page, name)` keeps a picture
@@ -36,7 +36,8 @@ def without_browser(why: str) -> None:
     pytest.skip(why)
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop running while it is open, which other tests must not meet
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A headless Chromium; `GOLDSEAM_CHROMIUM` names another than the one on the path."""
     program = os.environ.get("GOLDSEAM_CHROMIUM") or shutil.which("chromium")

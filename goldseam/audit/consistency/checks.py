@@ -108,6 +108,7 @@ def compare_boxes(
     ignore: int,
     boxes: Boxes,
     box_category: int,
+    *,
     name: str,
     exhaustive: bool,
     config: ConsistencyConfig,
@@ -175,9 +176,8 @@ def _unboxed(
     if hidden_HW.any():
         near_hidden_HW = ndimage.binary_dilation(hidden_HW, structure=np.ones((3, 3), bool))
     hidden = np.bincount(pieces.number_HW[near_hidden_HW], minlength=count)
-    for piece in np.flatnonzero((pieces.area >= config.smallest_px) & (hidden == 0)):
-        if piece == 0:
-            continue
+    whole = (pieces.area >= config.smallest_px) & (hidden == 0)
+    for piece in (np.flatnonzero(whole[1:]) + 1).tolist():
         share = float(boxed[piece] / pieces.area[piece])
         stratum = size_class(int(pieces.area[piece]), at_edge=pieces.at_edge(piece))
         failed = share <= config.empty_share
@@ -269,10 +269,10 @@ def compare_value_edge(
     from scipy import ndimage, stats
 
     line_HW = boundary_HW == 1
+    if min(value_HW.shape) < 2 or not line_HW.any():
+        return None
     slope_HW = np.hypot(*np.gradient(value_HW.astype(np.float64)))
     known_HW = np.isfinite(slope_HW) & (boundary_HW != ignore)
-    if not line_HW.any():
-        return None
     far_HW = ndimage.distance_transform_edt(~line_HW) > config.tolerance_px
     on, off = slope_HW[known_HW & line_HW], slope_HW[known_HW & far_HW]
     if min(len(on), len(off)) < config.least_edge_px:

@@ -1,6 +1,6 @@
 """Tells single mistakes from tasks that are defined differently.
 
-Contradictions of single labels are rare among comparisons of the same kind and size; a contradiction
+A mistake in a single label is rare among comparisons of the same kind and size; a contradiction
 that is common is a difference between the two tasks, said once and never as a heap of findings.
 R rows of the table `consistency`.
 """
@@ -138,7 +138,21 @@ def audit_consistency(
                 method=_method(rows, blamed, differs=bool(verdict.sentence)),
             )
         )
-    return ConsistencySection(join_findings(findings), tuple(errors), tuple(sentences))
+    return ConsistencySection(_merged(join_findings(findings)), tuple(errors), tuple(sentences))
+
+
+def _merged(findings: pa.Table) -> pa.Table:
+    """One finding a label: several partners may contradict the same one at the same place."""
+    first: dict[str, int] = {}
+    evidence = findings.column("evidence").to_pylist()
+    for row, name in enumerate(findings.column("finding").to_pylist()):
+        kept = first.setdefault(name, row)
+        if kept != row:
+            evidence[kept] += f" {evidence[row]}"
+    column = pa.array(evidence, pa.string())
+    at = findings.schema.get_field_index("evidence")
+    merged = findings.set_column(at, findings.schema.field(at), column)
+    return merged.take(pa.array(list(first.values()), pa.int64()))
 
 
 def _method(rows: Rows, blamed: str, *, differs: bool) -> str:
@@ -160,20 +174,22 @@ def _split(table: pa.Table, labels: LabelSide) -> Iterator[Rows]:
     # by image, so that the order of the shards changes nothing
     order = np.argsort(image_R, kind="stable")
     table, image_R = table.take(pa.array(order)), image_R[order].astype(np.int64)
-    parts = [pc.fill_null(table.column(key), "\x00") for key in keys]
-    code_R = pc.binary_join_element_wise(*parts, "\x1f").combine_chunks().dictionary_encode()
+    texts = [pc.fill_null(table.column(key), "\x00") for key in keys]
+    code_R = pc.binary_join_element_wise(*texts, "\x1f").combine_chunks().dictionary_encode()
     code_R = code_R.indices if isinstance(code_R, pa.DictionaryArray) else code_R
-    of_R = code_R.to_numpy()
-    firsts = [int(np.argmax(of_R == code)) for code in range(int(of_R.max(initial=-1)) + 1)]
-    names = table.select(keys).take(pa.array(firsts, pa.int64())).to_pylist()
+    order = np.argsort(code_R.to_numpy(), kind="stable")
+    starts = np.flatnonzero(np.diff(code_R.to_numpy()[order], prepend=-1))
+    parts = np.split(order, starts[1:]) if len(order) else []
+    names = table.select(keys).take(pa.array(order[starts])).to_pylist()
     sides = [table.column(side).to_numpy() for side in ("xmin", "ymin", "xmax", "ymax")]
     region_R4 = np.stack(sides, axis=1)
     numbers = {
         name: table.column(name).cast(pa.float64()).to_numpy()
         for name in ("stratum", "trials", "failed", "agreement")
     }
-    for code, name in sorted(enumerate(names), key=lambda entry: _sorted_key(entry[1])):
-        mine = np.flatnonzero(of_R == code)
+    for name, mine in sorted(
+        zip(names, parts, strict=True), key=lambda entry: _sorted_key(entry[0])
+    ):
         yield Rows(
             Check(name["check"]),
             name["task"],
@@ -241,16 +257,17 @@ def _failing(rows: Rows, keep_R: Array, labels: LabelSide) -> Estimate:
 def _different(rows: Rows, failed: int, trials: int) -> str:
     task, other, category = rows.words()
     what = {
-        Check.EMPTY_BOX: f"boxes of {category} in {task} have no such pixel in {other}",
-        Check.UNBOXED_OBJECT: f"objects of {category} in {other} have no box in {task}",
-        Check.ABSENT_BUT_SHOWN: f"images on which {other} shows {category} say absent in {task}",
-        Check.PRESENT_BUT_NOT_SHOWN: f"images without {category} in {other} say present in {task}",
+        Check.EMPTY_BOX: f"Boxes of {category} in {task} hold no such pixel in {other}",
+        Check.UNBOXED_OBJECT: f"{task} has no box for {category} that {other} shows",
+        Check.ABSENT_BUT_SHOWN: f"{task} says that {category} is absent where {other} shows it",
+        Check.PRESENT_BUT_NOT_SHOWN: f"{task} says that {category} is present where {other} shows "
+        "none",
     }[rows.check]
-    scope = "of some sizes " if rows.stratum_R.max() >= 0 else ""
+    scope = " of objects of certain sizes" if rows.stratum_R.max() >= 0 else ""
     return (
-        f"{percent(failed / trials)} of the {count(trials)} {scope}compared {what}: too many for "
-        "single mistakes, so the two tasks mean different things, or one is wrong throughout; none "
-        "of them is listed as a finding."
+        f"{what} in {percent(failed / trials)} of {count(trials)} comparisons{scope}: too often "
+        "for single mistakes. The two tasks mean different things, or one is wrong throughout, so "
+        "none of these is listed as a finding."
     )
 
 
@@ -313,7 +330,8 @@ def _evidence(rows: Rows, verdict: Verdict, config: ConsistencyConfig) -> list[s
     text = {
         Check.EMPTY_BOX: f"{task} has a box of {category} here, in which {other} shows "
         f"{{agreement}} of {category}; {rare}",
-        Check.UNBOXED_OBJECT: f"{other} shows {category} here, and {task} has no box for it; {rare}",
+        Check.UNBOXED_OBJECT: f"{other} shows {category} here, and {task} has no box for it; "
+        f"{rare}",
         Check.ABSENT_BUT_SHOWN: f"{task} says that {category} is absent, but {other} shows it; "
         f"{rare}",
         Check.PRESENT_BUT_NOT_SHOWN: f"{task} says that {category} is present, but {other} shows "

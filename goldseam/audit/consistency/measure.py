@@ -18,7 +18,7 @@ from goldseam.audit.consistency.checks import (
 )
 from goldseam.audit.consistency.config import ConsistencyConfig
 from goldseam.audit.measuring import Seen
-from goldseam.dataset.codecs import Boxes
+from goldseam.dataset.codecs import UNKNOWN, Boxes
 from goldseam.dataset.schema import DatasetInfo, Kind, Task
 
 TABLE = "consistency"
@@ -140,10 +140,20 @@ def _shared(task: Task, other: Task) -> Iterator[tuple[int, int, str]]:
 def _boxes_and_mask(
     task: Task, boxes: Boxes, other: Task, mask_HW: Any, config: ConsistencyConfig
 ) -> Iterator[Comparison]:
+    shown = set(np.unique(mask_HW).tolist())
+    boxed = set(np.asarray(boxes.category_N).tolist())
     for box_id, mask_id, name in _shared(task, other):
-        yield from compare_boxes(
-            mask_HW, mask_id, other.ignore, boxes, box_id, name, task.exhaustive, config
-        )
+        if mask_id in shown or box_id in boxed:
+            yield from compare_boxes(
+                mask_HW,
+                mask_id,
+                other.ignore,
+                boxes,
+                box_id,
+                name=name,
+                exhaustive=task.exhaustive,
+                config=config,
+            )
 
 
 def _tags_and_mask(
@@ -151,6 +161,8 @@ def _tags_and_mask(
 ) -> Iterator[Comparison]:
     certain = not (mask_HW == other.ignore).any()
     for tag_id, mask_id, name in _shared(task, other):
+        if state_C[tag_id] == UNKNOWN:
+            continue
         shown_HW = mask_HW == mask_id
         yield from compare_tag(
             int(state_C[tag_id]),
@@ -165,6 +177,7 @@ def _tags_and_mask(
 def _tags_and_boxes(
     task: Task, state_C: Any, other: Task, boxes: Boxes, config: ConsistencyConfig
 ) -> Iterator[Comparison]:
+    del config
     for tag_id, box_id, name in _shared(task, other):
         mine_N = np.asarray(boxes.category_N) == box_id
         corners_M4 = boxes.corners_N4[mine_N & ~boxes.ignore_N].astype(np.float64)
@@ -177,9 +190,8 @@ def _tags_and_boxes(
             region = (float(left), float(top), float(right), float(bottom))
         certain = other.exhaustive and not hidden
         # a box that somebody drew is enough, however small
-        yield from compare_tag(
-            int(state_C[tag_id]), float(area), certain, region, name, 0 if len(corners_M4) else 1
-        )
+        least = 0 if len(corners_M4) else 1
+        yield from compare_tag(int(state_C[tag_id]), float(area), certain, region, name, least)
 
 
 def _boundary_and_mask(

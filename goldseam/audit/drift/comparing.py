@@ -5,8 +5,8 @@ the images nor the two versions are independent. All tests here are one test: th
 means, with the variance of its linearization over groups (cluster-robust; Cameron and Miller 2015,
 with each group's part in both versions taken together). A group that did not change adds nothing
 to the variance. Assumed is only that groups are independent of each other, and that there are
-enough of them: the reference is Student's t with as many degrees of freedom as groups carry the
-variance.
+enough of them: the reference is Student's t, whose degrees of freedom count the groups that carry
+the variance (Satterthwaite).
 
 Legend: N images, G groups of both versions, C columns, D numbers of an embedding, F features.
 """
@@ -91,11 +91,14 @@ def compare_means(before: GroupSums, after: GroupSums) -> MeanChange:
     variance_C = squared_GC.sum(axis=0)
     fourth_C = (squared_GC**2).sum(axis=0)
     difference_C = new_C - old_C
-    degrees_C = np.maximum(variance_C**2 / np.where(fourth_C > 0, fourth_C, 1) - 1, 1)
-    variance_C = variance_C * (degrees_C + 1) / degrees_C
+    # Satterthwaite's degrees of freedom of a sum of squares of normal parts of unequal variances,
+    # of which the fourth moment is three times the squared variance
+    carriers_C = 3 * variance_C**2 / np.where(fourth_C > 0, fourth_C, 1)
+    degrees_C = np.maximum(np.minimum(carriers_C, (part_GC != 0).sum(axis=0)) - 1, 1)
     # rounding leaves a trace of a variance and of a difference where there is none
     still_C = variance_C <= 1e-24
     groups_C = np.minimum((before.count_GC > 0).sum(axis=0), (after.count_GC > 0).sum(axis=0))
+    variance_C = variance_C * groups_C / np.maximum(groups_C - 1, 1)  # the means are estimated too
     variance_C = np.where(still_C, _smoothed(before, old_C) + _smoothed(after, new_C), variance_C)
     degrees_C = np.where(still_C, np.maximum(groups_C - 1, 1), degrees_C)
     t_C = np.abs(difference_C) / np.sqrt(variance_C)

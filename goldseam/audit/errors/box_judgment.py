@@ -291,12 +291,14 @@ class _Judge:
             labels.image_L[counted_L],
         )
         large_L = counted_L & (area_L >= self._median_area()[labels.category_L])
-        self._rate_or_drop(
+        rate_C = self._rate_or_drop(
             "invention",
             Trials(~supported_L, labels.category_L, labels.image_L).of(large_L),
             1 - self.config.least_found,
         )
-        at = np.flatnonzero(counted_L & ~supported_L)
+        # a model too weak for the rate is too weak for single boxes, whatever one block says
+        strong_C = ~np.isnan(rate_C)
+        at = np.flatnonzero(counted_L & ~supported_L & strong_C[labels.category_L])
         at = at[found_L[at] >= self.config.least_found]
         # invented, or overlooked by the model: nothing here tells which, so half
         score = found_L[at] / 2

@@ -11,6 +11,7 @@ import numpy as np
 from goldseam.dataset.codecs import Array
 from goldseam.results import Estimate
 
+ASSUMED_CORRELATION = 0.05  # between trials of one cluster, where nothing differs
 NORMAL_QUANTILE = 1.959964  # of a two-sided 95 % interval
 
 
@@ -50,8 +51,9 @@ def shares(parts: Sequence[Trials], cells: int) -> list[Estimate]:
 
     The 95 % interval is Wilson's at the effective number of trials: the one at which a binomial
     share would have the variance that the linearized share has between clusters (Korn and Graubard
-    1998, with their correction for few clusters). Where that variance is zero, every cluster counts
-    as one trial. Fewer than two clusters give no interval.
+    1998, with their correction for few clusters). Where that variance is zero, as it is without a
+    single hit, it tells nothing, and an intra-cluster correlation of 0.05 is assumed. Fewer than
+    two clusters give no interval.
 
     Args:
         parts: each with trials of its own.
@@ -77,7 +79,9 @@ def shares(parts: Sequence[Trials], cells: int) -> list[Estimate]:
     clusters_C = np.bincount(key_U2[:, 0], minlength=cells)
     spread_C = np.bincount(key_U2[:, 0], sum_U**2, minlength=cells)
     variance_C = intact_C**2 * spread_C * clusters_C / np.maximum(clusters_C - 1, 1)
-    return _wilson(1 - intact_C, variance_C, trials_C, clusters_C)
+    # of one part the share itself, free of rounding
+    any_C = share_C if len(parts) == 1 else 1 - intact_C
+    return _wilson(any_C, variance_C, trials_C, clusters_C)
 
 
 def _wilson(
@@ -86,9 +90,9 @@ def _wilson(
     from scipy import stats
 
     binomial_C = share_C * (1 - share_C)
-    effective_C = np.divide(
-        binomial_C, variance_C, out=clusters_C.astype(np.float64), where=variance_C > 1e-15
-    )
+    size_C = trials_C / np.maximum(clusters_C, 1)
+    assumed_C = trials_C / (1 + ASSUMED_CORRELATION * np.maximum(size_C - 1, 0))
+    effective_C = np.divide(binomial_C, variance_C, out=assumed_C, where=variance_C > 1e-15)
     few_C = NORMAL_QUANTILE / stats.t.ppf(0.975, np.maximum(clusters_C - 1, 1))
     effective_C = np.clip(np.minimum(effective_C, trials_C) * few_C**2, 1e-9, None)
     z2 = NORMAL_QUANTILE**2

@@ -182,13 +182,19 @@ class MaskCounts:
         mask_HW, known_HW, probabilities_CHW = self.form.read(mask_HW, probabilities_CHW, image)
         categories = len(self.form.categories)
         confident_HW, claimed_HW = confident_categories(probabilities_CHW, self.threshold_C)
+        # a rare category has a low threshold; it contradicts a mask only where it is likelier
+        y_K, x_K = np.nonzero((confident_HW != mask_HW) & (confident_HW != NOWHERE))
+        given_K = probabilities_CHW[mask_HW[y_K, x_K], y_K, x_K]
+        overruled_K = claimed_HW[y_K, x_K] <= given_K
+        confident_HW[y_K[overruled_K], x_K[overruled_K]] = NOWHERE
         boundary_HW = boundary_band(mask_HW, known_HW, self.band)
         part_K = boundary_HW[known_HW].astype(np.intp)
         given_K, confident_K = mask_HW[known_HW], confident_HW[known_HW]
         cell_K = (part_K * categories + given_K) * (categories + 1) + confident_K + 1
         shape = (len(PARTS), categories, categories + 1)
         count_PCC = np.bincount(cell_K, minlength=int(np.prod(shape))).reshape(shape)
-        whole_K = np.rint(claimed_HW[known_HW] * np.float32(UNIT))
+        sure_K = confident_K != NOWHERE
+        whole_K = np.rint(np.where(sure_K, claimed_HW[known_HW], 0) * np.float32(UNIT))
         claimed = np.bincount(part_K * categories + given_K, whole_K, len(PARTS) * categories)
         joint_PCC = count_PCC[:, :, 1:]
         self.joint_PCC += joint_PCC

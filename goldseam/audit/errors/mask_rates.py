@@ -4,7 +4,8 @@ Shapes: G groups of images, R resamples, C categories, P parts; the axis of 4 is
 `mask_counts`: pixels, confident, contradicted, claimed.
 
 The rates are those of confident learning (Northcutt et al. 2021): among the pixels of a given
-category that are predicted confidently, the share that contradicts the mask stands for all.
+category that are predicted confidently, the share that contradicts the mask stands for all. Unlike
+there, a pixel contradicts the mask only where another category is likelier than the given one.
 """
 
 import dataclasses
@@ -85,15 +86,20 @@ def _by_group(images: Sequence[ImageCounts]) -> Array:
 
 
 def _rates(sums_RPC4: Array) -> Array:
-    """Whole, parts, categories one after the other: rate and excess, shape 2 R (1 + P + C)."""
+    """Whole, parts, categories one after the other: rate and lower end, shape 2 R (1 + P + C)."""
     pooled_RC4 = sums_RPC4.sum(axis=1)
-    whole_2R1 = _mean(pooled_RC4)[..., None]
-    parts_2RP = _mean(sums_RPC4)
-    return np.concatenate([whole_2R1, parts_2RP, np.stack(_shares(pooled_RC4))], axis=2)
+    whole_2R = _mean(pooled_RC4)
+    share_RC = _shares(pooled_RC4)[0]
+    # doubt explains the same part of the contradiction in every category
+    left_R = np.divide(
+        whole_2R[1], whole_2R[0], out=np.ones(len(pooled_RC4)), where=whole_2R[0] > 0
+    )
+    category_2RC = np.stack([share_RC, share_RC * left_R[:, None]])
+    return np.concatenate([whole_2R[..., None], _mean(sums_RPC4), category_2RC], axis=2)
 
 
 def _shares(sums_C4: Array) -> tuple[Array, Array]:
-    """By given category: contradicted share of the confident pixels, and what doubt leaves of it.
+    """By given category: contradicted share of the confident pixels, and their mean probability.
 
     NaN where no pixel is predicted confidently.
     """
@@ -102,19 +108,19 @@ def _shares(sums_C4: Array) -> tuple[Array, Array]:
     share_C, claimed_C = np.full((2, *confident_C.shape), np.nan)
     np.divide(sums_C4[..., CONTRADICTED], confident_C, out=share_C, where=sure_C)
     np.divide(sums_C4[..., CLAIMED], confident_C * UNIT, out=claimed_C, where=sure_C)
-    # agreement = (1 - noise) x what the prediction claims, where it claims what is true
-    return share_C, np.maximum(1 - (1 - share_C) / claimed_C, 0)
+    return share_C, claimed_C
 
 
 def _mean(sums_C4: Array) -> Array:
-    """Both shares over the pixels of all categories that have one; NaN without any."""
+    """Rate and lower end over the pixels of all categories that have one; NaN without any."""
     pixels_C = sums_C4[..., PIXELS] * (sums_C4[..., CONFIDENT] > 0)
     total = pixels_C.sum(axis=-1)
-    means = np.full((2, *total.shape), np.nan)
-    for mean, share_C in zip(means, _shares(sums_C4), strict=True):
-        wrong = (pixels_C * np.nan_to_num(share_C)).sum(axis=-1)
-        np.divide(wrong, total, out=mean, where=total > 0)
-    return means
+    rate, claimed = np.full((2, *total.shape), np.nan)
+    for mean, share_C in zip((rate, claimed), _shares(sums_C4), strict=True):
+        pixels = (pixels_C * np.nan_to_num(share_C)).sum(axis=-1)
+        np.divide(pixels, total, out=mean, where=total > 0)
+    # agreement = (1 - noise) x what the prediction claims, where it claims what is true
+    return np.stack([rate, np.maximum(1 - (1 - rate) / claimed, 0)])
 
 
 def _as_rates(values_2K: Array, draws_2RK: Array | None, parts: int) -> MaskRates:
@@ -122,11 +128,11 @@ def _as_rates(values_2K: Array, draws_2RK: Array | None, parts: int) -> MaskRate
     for number, value in enumerate(values_2K[0]):
         low = high = None
         if draws_2RK is not None and not np.isnan(value):
-            rate_R, excess_R = draws_2RK[:, :, number]
-            rate_R, excess_R = rate_R[~np.isnan(rate_R)], excess_R[~np.isnan(excess_R)]
+            rate_R, end_R = draws_2RK[:, :, number]
+            rate_R, end_R = rate_R[~np.isnan(rate_R)], end_R[~np.isnan(end_R)]
             # half of the draws must have seen it for an interval to mean something
             if 2 * len(rate_R) >= draws_2RK.shape[1]:
-                low = min(float(np.percentile(excess_R, 2.5)), float(value))
+                low = min(float(np.percentile(end_R, 2.5)), float(value))
                 high = max(float(np.percentile(rate_R, 97.5)), float(value))
         shown = None if np.isnan(value) else float(value)
         rates.append(Estimate(shown, low, high, better="lower"))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METHOD = "confident learning"
+PRIOR_PIXELS = 16
 Pictures = Callable[[], Iterable[tuple[int, str, Array, Array]]]
 
 
@@ -234,8 +235,9 @@ def rank_masks(counts: MaskCounts, *, minimum_region: int, resamples: int, seed:
 def expected_wrong(counts_MC4: Array) -> Array:
     """Expected share of wrong pixels of each image.
 
-    A confident pixel is wrong when it contradicts the mask; one that is not is wrong with the share
-    of its given category over all images. So the images add up to the estimate of all pixels.
+    A confident pixel is wrong when it contradicts the mask. One that is not confident is wrong with
+    the share of contradictions among the image's confident pixels of its category, to which
+    `PRIOR_PIXELS` of the share over all images are added.
 
     Args:
         counts_MC4: as in `mask_counts`, both parts together.
@@ -244,10 +246,9 @@ def expected_wrong(counts_MC4: Array) -> Array:
         counts_MC4[..., which].astype(np.float64) for which in (PIXELS, CONFIDENT, CONTRADICTED)
     )
     total_C = confident_MC.sum(axis=0)
-    rate_C = np.divide(
-        contradicted_MC.sum(axis=0), total_C, out=np.zeros(len(total_C)), where=total_C > 0
-    )
-    wrong_M = (contradicted_MC + (pixels_MC - confident_MC) * rate_C).sum(axis=1)
+    rate_C = contradicted_MC.sum(axis=0) / np.maximum(total_C, 1)
+    rate_MC = (contradicted_MC + PRIOR_PIXELS * rate_C) / (confident_MC + PRIOR_PIXELS)
+    wrong_M = (contradicted_MC + (pixels_MC - confident_MC) * rate_MC).sum(axis=1)
     known_M = (pixels_MC * (total_C > 0)).sum(axis=1)
-    score_M: Array = np.divide(wrong_M, known_M, out=np.zeros(len(known_M)), where=known_M > 0)
+    score_M: Array = wrong_M / np.maximum(known_M, 1)
     return score_M

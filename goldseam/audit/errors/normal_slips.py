@@ -65,6 +65,8 @@ def axis_changes() -> tuple[Array, list[str]]:
             moved = [AXES[axis] for axis in range(3) if order[axis] != axis]
             flipped = [AXES[axis] for axis in range(3) if sign[axis] < 0]
             name = " and ".join(moved) + " swapped" if moved else ""
+            if len(moved) == 3:
+                name = "x, y, z holding " + ", ".join(AXES[axis] for axis in order)
             if flipped:
                 name += (", " if name else "") + " and ".join(flipped) + " flipped"
             found.append((len(moved) + len(flipped), name, matrix_33))

@@ -12,6 +12,7 @@ from goldseam.dataset.schema import SPLITS, DatasetInfo, Kind, Task
 from goldseam.errors import InvalidConfig, closest
 
 TABLES = ("schema", "images", "categories")
+DEFAULT_TABLE = "images"
 Expectation = dict[str, Any]
 
 
@@ -171,26 +172,38 @@ def _check_names(named: Mapping[str, Any], known: Sequence[str], option: str) ->
             )
 
 
-def by_table(suite: Mapping[str, Any]) -> dict[str, list[Expectation]]:
-    """The expectations of a suite by the table that they are about.
+def expectations_of(suite: Mapping[str, Any]) -> list[Expectation]:
+    """The expectations of a suite.
 
     Raises:
-        InvalidConfig: the suite has another form, or names a table that there is not.
+        InvalidConfig: the suite has another form.
     """
     expectations = suite.get("expectations")
     if not isinstance(expectations, list) or not all(isinstance(e, dict) for e in expectations):
         raise InvalidConfig(
-            "validate.suite has no list 'expectations'.",
+            "the suite has no list 'expectations'.",
             remedy='Use the JSON form of Great Expectations: {"name": …, "expectations": [{"type": '
             '…, "kwargs": {…}}]}; data/expectations/coast.json is an example.',
         )
-    tables: dict[str, list[Expectation]] = {table: [] for table in TABLES}
+    return expectations
+
+
+def by_table(
+    expectations: Sequence[Expectation], tables: Sequence[str] = TABLES
+) -> dict[str, list[Expectation]]:
+    """Expectations by the table that they are about, `images` where none is named.
+
+    Raises:
+        InvalidConfig: an expectation names a table that there is not.
+    """
+    found: dict[str, list[Expectation]] = {table: [] for table in tables}
     for number, expectation in enumerate(expectations):
-        table = (expectation.get("meta") or {}).get("table", "images")
-        if table not in tables:
+        table = (expectation.get("meta") or {}).get("table", DEFAULT_TABLE)
+        if table not in found:
             raise InvalidConfig(
-                f"validate.suite, expectation {number}: there is no table '{table}'.",
-                remedy=f"Closest: {closest(table, TABLES)}.",
+                f"the suite's expectation {number} ({expectation.get('type')}): there is no table "
+                f"'{table}'.",
+                remedy=f"Closest: {closest(table, tables)}.",
             )
-        tables[table].append(expectation)
-    return tables
+        found[table].append(expectation)
+    return found

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goldseam.audit.expectations.audit_tables import TABLE_OF
 from goldseam.audit.expectations.data_docs import take_offline
 from goldseam.audit.expectations.suite import Expectation
 from goldseam.errors import InvalidConfig, InvalidDataset, closest
+from goldseam.page import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,6 +204,8 @@ def _check(table: str, body: Mapping[str, Any]) -> Check:
     elif kwargs.get("row_condition") and result.get("element_count") == 0:
         # a condition that selects no row would pass without having looked at anything
         passed, detail = False, "its row_condition selects no row"
+    elif configuration["type"] in TABLE_OF and _all_null(result):
+        passed, detail = False, "every value is null, so nothing was checked"
     elif not passed and "unexpected_count" not in result:
         found = result.get("observed_value")
         detail = f"found {found.item() if hasattr(found, 'item') else found}"
@@ -216,6 +220,12 @@ def _check(table: str, body: Mapping[str, Any]) -> Check:
         count=int(result.get("unexpected_count") or 0) if not passed else 0,
         detail=detail,
     )
+
+
+def _all_null(result: Mapping[str, Any]) -> bool:
+    """Whether every value that was to be checked is unknown: it would pass in silence."""
+    count, missing = result.get("element_count"), result.get("missing_count")
+    return bool(count) and count == missing and "unexpected_count" in result
 
 
 def _raised(info: Mapping[str, Any]) -> str | None:
@@ -240,3 +250,12 @@ def require_declared_schema(frame: "pd.DataFrame") -> None:
             f"{first['declared']}.",
             remedy="Build or import the dataset anew.",
         )
+
+
+def reason(check: Check) -> str:
+    """What failed and where, in one sentence."""
+    if check.detail:
+        return f"{check.sentence.rstrip('.')}: {check.detail}."
+    shown = ", ".join(check.rows[:3]) + (", …" if check.count > 3 else "")
+    noun = "row does" if check.count == 1 else "rows do"
+    return f"{check.sentence.rstrip('.')}: {count(check.count)} {noun} not meet this ({shown})."

@@ -7,12 +7,16 @@ from pathlib import Path
 from goldseam.artifacts import digest_of, stage_key
 from goldseam.audit.config import ValidateConfig
 from goldseam.audit.expectations.data_docs import write_index
-from goldseam.audit.expectations.suite import Expectation, by_table, generated_suite
-from goldseam.audit.expectations.suite_run import Check, SuiteRun, require_declared_schema
+from goldseam.audit.expectations.suite import (
+    Expectation,
+    by_table,
+    expectations_of,
+    generated_suite,
+)
+from goldseam.audit.expectations.suite_run import Check, SuiteRun, reason, require_declared_schema
 from goldseam.audit.expectations.tables import category_table, image_table, schema_table
 from goldseam.dataset.reading import Dataset
 from goldseam.errors import InvalidDataset
-from goldseam.page import count
 from goldseam.results import FailedCheck, ValidationResult, Verdict
 from goldseam.storage.atomic import atomic_folder, write_text
 
@@ -41,9 +45,9 @@ def validate(config: ValidateConfig, dataset: Dataset, out: Path) -> ValidationR
     suite = generated_suite(dataset.info, config) if config.suite is None else config.suite
     with atomic_folder(out) as folder:
         run = SuiteRun()
-        checks = _check_tables(run, dataset, by_table(suite))
+        checks = _check_tables(run, dataset, by_table(expectations_of(suite)))
         failed = [check for check in checks if not check.passed]
-        reasons = tuple(_reason(check) for check in failed)
+        reasons = tuple(reason(check) for check in failed)
         verdict: Verdict = "fail" if failed else "pass"
         run.write_docs(folder / "docs")
         write_index(folder / "docs", dataset.info.name, checks, reasons)
@@ -85,12 +89,3 @@ def _check_tables(
             raise
         return checks  # ids outside the vocabulary cannot be counted, and are reported above
     return checks + run.check("categories", categories, tables["categories"])
-
-
-def _reason(check: Check) -> str:
-    """What failed and where, in one sentence."""
-    if check.detail:
-        return f"{check.sentence.rstrip('.')}: {check.detail}."
-    shown = ", ".join(check.rows[:3]) + (", …" if check.count > 3 else "")
-    noun = "row does" if check.count == 1 else "rows do"
-    return f"{check.sentence.rstrip('.')}: {count(check.count)} {noun} not meet this ({shown})."

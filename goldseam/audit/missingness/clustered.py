@@ -24,10 +24,11 @@ BLOCK = 8
 def clustered_test(
     known_NU: Array,
     value_N: Array,
-    leveled: bool,
     groups: Groups,
     config: MissingnessConfig,
     random: np.random.Generator,
+    *,
+    leveled: bool,
 ) -> tuple[Array, list[str]]:
     """p-values and names of tests that stay valid where the images of a group depend on each other.
 
@@ -46,10 +47,10 @@ def clustered_test(
     Args:
         known_NU: bool, neither all nor none in a column.
         value_N: levels from 0, each of them used, or numbers.
-        leveled: which of both.
         groups: at least two.
         config: resamples.
         random: of the resampling.
+        leveled: whether values are levels.
     """
     column_NJ = _columns(value_N, leveled)
     p_U = np.full(known_NU.shape[1], np.nan)

@@ -269,5 +269,8 @@ def _contrast(found: Association, column: int, leveled: bool) -> Contrast:
     level = int(np.argmax(excess_L / np.maximum(spread_L, 1e-12)))
     if found.levels == ("absent", "present"):
         level = 1
+    elif len(found.levels) == 2:
+        # both differ from each other as much: the one that is labeled less is the news
+        level = int(np.argmin(known_L / size_L))
     outside = (total - known_L[level]) / (images - size_L[level])
     return Contrast(found.levels[level], known_L[level] / size_L[level], float(outside))

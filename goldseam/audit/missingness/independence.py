@@ -90,24 +90,13 @@ def associate(
     p_U, effect_U = np.full(columns, np.nan), np.full(columns, np.nan)
     tests = [""] * columns
     if len(open_U):
-        if len(open_U) < columns:
-            known_NU = known_NU[:, open_U]
+        open_NU = known_NU if len(open_U) == columns else known_NU[:, open_U]
         table_LU = known_LU[:, open_U]
-        if rank_N is None:
-            chi_U = chi_square(table_LU, size_L)
-            effect_U[open_U] = cramers_v(chi_U, images, len(levels))
-        else:
-            effect_U[open_U] = rank_biserial(rank_N, known_NU)
-        if not groups.single:
-            p_M, names = clustered_test(
-                known_NU, code_N if rank_N is None else rank_N, rank_N is None, groups, config,
-                random,
-            )  # fmt: skip
-        elif rank_N is None:
-            p_M, names = _level_tests(table_LU, size_L, chi_U, config, random)
-        else:
-            p_M, names = _rank_tests(rank_N, known_NU, config, random)
-        p_U[open_U] = p_M
+        p_U[open_U], effect_U[open_U], names = (
+            _of_levels(open_NU, code_N, table_LU, groups, config, random)
+            if rank_N is None
+            else _of_ranks(open_NU, rank_N, groups, config, random)
+        )
         for number, name in zip(open_U.tolist(), names, strict=True):
             tests[number] = name
     return Association(
@@ -122,6 +111,40 @@ def associate(
         effect_name=CRAMER if rank_N is None else RANK,
         why_not=why_not,
     )
+
+
+def _of_levels(
+    known_NU: Array,
+    code_N: Array,
+    known_LU: Array,
+    groups: Groups,
+    config: MissingnessConfig,
+    random: np.random.Generator,
+) -> tuple[Array, Array, list[str]]:
+    """Give p-values, Cramér's V and names of the tests against levels."""
+    size_L = np.bincount(code_N, minlength=len(known_LU))
+    chi_U = chi_square(known_LU, size_L)
+    effect_U = cramers_v(chi_U, len(code_N), len(size_L))
+    if groups.single:
+        p_U, names = _level_tests(known_LU, size_L, chi_U, config, random)
+    else:
+        p_U, names = clustered_test(known_NU, code_N, groups, config, random, leveled=True)
+    return p_U, effect_U, names
+
+
+def _of_ranks(
+    known_NU: Array,
+    rank_N: Array,
+    groups: Groups,
+    config: MissingnessConfig,
+    random: np.random.Generator,
+) -> tuple[Array, Array, list[str]]:
+    """Give p-values, rank-biserial correlations and names of the tests against numbers."""
+    if groups.single:
+        p_U, names = _rank_tests(rank_N, known_NU, config, random)
+    else:
+        p_U, names = clustered_test(known_NU, rank_N, groups, config, random, leveled=False)
+    return p_U, rank_biserial(rank_N, known_NU), names
 
 
 def _why_not(total_U: Array, images: int, constant: bool, groups: int) -> tuple[str, ...]:

@@ -331,7 +331,7 @@ class _Models:
         if score_M is None:
             if self.embedding_MD is None or labeled_M.sum() < FEWEST_OF_EACH:
                 return None
-            complete_M = np.isfinite(self.embedding_MD).all(axis=1)
+            complete_M = np.asarray(np.isfinite(self.embedding_MD).all(axis=1))
             score_M = self.fit.probabilities(labeled_M, complete_M)
             score_M = np.where(complete_M, score_M, np.nan)
         return unlabeled_share(labeled_M, score_M, self.groups, self._random)

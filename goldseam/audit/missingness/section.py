@@ -223,6 +223,8 @@ def _presence_sentences(estimates: Sequence[PresenceEstimate]) -> list[str]:
     if not blind:
         return []
     names = ", ".join(one.category for one in blind[:3]) + (" …" if len(blind) > 3 else "")
+    if len(blind) == 1:
+        return [f"Of {names} only presences are recorded: how often it is there cannot be told."]
     told = f"Of {count(len(blind))} categories only presences are recorded ({names})"
     return [f"{told}: how often they are there cannot be told."]
 
@@ -234,8 +236,8 @@ def _pair_sentences(pairs: Sequence[PairVerdict]) -> list[str]:
         word: sum(pair.verdict == word for pair in pairs) for word in ("safe", "biased", "unknown")
     }
     told = (
-        f"Of {count(len(pairs))} pairs of tasks, {count(number['safe'])} can be trained together "
-        f"safely as far as was tested, {count(number['biased'])} with bias, and of "
+        f"Trained together, {count(number['safe'])} of {count(len(pairs))} pairs of tasks are safe "
+        f"as far as was tested and {count(number['biased'])} biased; of "
         f"{count(number['unknown'])} too little is known."
     )
     return [told]

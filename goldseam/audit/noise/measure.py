@@ -14,7 +14,7 @@ from goldseam.audit.noise.config import NoiseConfig
 from goldseam.audit.noise.counts import NO_CATEGORY, Counted, CountTable
 from goldseam.audit.noise.disagreement import boundary_band, category_ids, check_size
 from goldseam.audit.noise.intervals import bundle_of
-from goldseam.audit.noise.objects import Regions, left_out, moved
+from goldseam.audit.noise.objects import left_out, moved
 from goldseam.audit.noise.outlines import OutlineFit, compare_outlines, translation
 from goldseam.audit.noise.values import ValueDifference, compare_normals, compare_values
 from goldseam.dataset.codecs import Array, BadCell
@@ -127,14 +127,11 @@ class NoiseMeasure:
         self._add(image_id, of[0], NO_CATEGORY, int(known_HW.sum()), int(differing.sum()))
         for counted, part_HW in ((Counted.BOUNDARY, band_HW), (Counted.INTERIOR, ~band_HW)):
             self._count_pixels(of, counted, clean_HW, noisy_HW, known_HW & part_HW)
-        present = np.union1d(np.unique(clean_HW[clean_known_HW]), np.unique(noisy_HW[known_HW]))
+        present = np.union1d(np.unique(clean_HW[known_HW]), np.unique(noisy_HW[known_HW]))
         # of two categories one is the other's complement; of lines, nobody looks for their gaps
         first = 0 if task.kind is Kind.SEGMENTATION else 1
         for category in present[present >= first].tolist():
-            masks = (
-                clean_known_HW & (clean_HW == category),
-                noisy_known_HW & (noisy_HW == category),
-            )
+            masks = known_HW & (clean_HW == category), known_HW & (noisy_HW == category)
             self._compare_masks(image_id, of, category, masks, known_HW)
 
     def _count_pixels(
@@ -166,7 +163,7 @@ class NoiseMeasure:
         """Objects left out and put in, and how the outlines lie, of one category."""
         clean_HW, noisy_HW = masks
         reach, minimum = self._config.reach, self._config.minimum_pixels
-        both = [int((mask_HW & known_HW).sum()) for mask_HW in masks]
+        both = [int(mask_HW.sum()) for mask_HW in masks]
         placed = min(both) >= minimum and min(known_HW.sum() - np.array(both)) >= minimum
         start = translation(clean_HW, noisy_HW, known_HW, reach) if placed else (0, 0)
         placements = (
@@ -178,7 +175,7 @@ class NoiseMeasure:
             (Counted.NOISY_OBJECTS, Counted.INVENTED, "noisy_M"),
         )
         for mask_HW, others, (objects, missed, key) in zip(masks, placements, kinds, strict=True):
-            found = left_out(Regions.of(mask_HW), others, known_HW, self._config.minimum_object)
+            found = left_out(mask_HW, others, known_HW, self._config.minimum_object)
             for counted, number in zip((objects, missed), found, strict=True):
                 self._counts.add(of, counted, np.array([number]), **{key: np.array([category])})
         if placed:

@@ -46,25 +46,31 @@ class Regions:
 
 
 def left_out(
-    regions: Regions, others: tuple[Array, ...], known_HW: Array, minimum: int
+    mask_HW: Array, others: tuple[Array, ...], known_HW: Array, minimum: int
 ) -> tuple[int, int]:
     """How many objects there are, and how many of them another mask shows nothing of.
 
-    An object counts where the other label is known on all of it; so whether it counts does not
-    depend on what the other label says.
+    An object that borders on pixels which not both labels know counts only where it is found: its
+    counterpart may lie there.
 
     Args:
-        regions: of the mask whose objects are looked for.
+        mask_HW: bool, whose objects are looked for; False where not both labels are known.
         others: the other mask, and other placements of it; one shared pixel with any of them is
             enough.
         known_HW: where both labels are known.
         minimum: px of the smallest object.
     """
-    counted_M = (regions.pixels(known_HW) == regions.area_M) & (regions.area_M >= minimum)
-    counted_M[0] = False
-    found_M = np.zeros(len(counted_M), bool)
+    import cv2
+
+    regions = Regions.of(mask_HW)
+    found_M = np.zeros(len(regions.area_M), bool)
     for other_HW in others:
         found_M |= regions.pixels(other_HW) > 0
+    counted_M = regions.area_M >= minimum
+    if not known_HW.all():
+        beside_HW = cv2.dilate((~known_HW).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        counted_M &= found_M | (regions.pixels(beside_HW) == 0)
+    counted_M[0] = False
     return int(counted_M.sum()), int((counted_M & ~found_M).sum())
 
 

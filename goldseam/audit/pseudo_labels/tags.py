@@ -15,7 +15,7 @@ from goldseam.dataset.codecs import UNKNOWN, Array
 from goldseam.errors import InvalidArray
 
 # finer towards the ends, where pseudo-labels are made
-UPPER = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995)
+UPPER = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
 EDGES = np.array([*(round(1 - edge, 3) for edge in UPPER[:0:-1]), *UPPER])
 ROWS_AT_ONCE = 1 << 15
 # numbers in memory; with many categories groups are drawn in fewer, larger clusters

@@ -1,1 +1,1 @@
-"""What an audit leaves behind: its sentences, its page, and findings for annotation tools."""
+"""What people read of an audit: its key sentences and its page."""

@@ -66,5 +66,9 @@ def _described(picture: Picture) -> dict[str, Any]:
 
 
 def _words(label: DrawnLabel) -> dict[str, Any]:
-    drawn = label.source is not None or bool(label.boxes)
-    return {"drawn": drawn, "words": label.words, "legend": label.legend}
+    return {
+        "drawn": label.source is not None or bool(label.boxes),
+        "outlines": bool(label.boxes),
+        "words": label.words,
+        "legend": label.legend,
+    }

@@ -26,7 +26,7 @@ from goldseam.dataset.codecs import (
 )
 from goldseam.dataset.drawing import category_colors, describe_label, draw_label
 from goldseam.dataset.reading import Dataset, open_shard
-from goldseam.dataset.schema import Kind, Task
+from goldseam.dataset.schema import DatasetInfo, Kind, Task
 
 NOT_STORED = "picture not stored"
 NOT_READABLE = "picture cannot be read"
@@ -122,14 +122,10 @@ def read_pictures(
             # the size of an image that is not stored may be unknown
             width, height = (max(1, int(side)) for side in labels.size_N2[row])
             image_HWC = np.zeros((height, width, 3), np.uint8)
-        drawn: dict[str, DrawnLabel] = {}
-        said: dict[str, DrawnLabel] = {}
-        for task in sorted(set(wanted[name]) & set(tasks)):
-            spec = dataset.info.tasks[task]
-            drawn[task], limits = _given(spec, cells[row][task], image_HWC, config)
-            if (name, task) in predicted:
-                label = predicted[name, task]
-                said[task] = _drawn(spec, label, image_HWC, config, limits)
+        tasks_of = sorted(set(wanted[name]) & set(tasks))
+        drawn, said = _labels(
+            dataset.info, name, tasks_of, cells[row], image_HWC, predicted=predicted, config=config
+        )
         size = len(source or "")
         size += sum(len(one.source or "") for one in (*drawn.values(), *said.values()))
         if size > room:
@@ -181,6 +177,28 @@ def _thumbnail(cell: Any, side: int) -> tuple[str | None, str, Array | None]:
     if len(source) > LOSSLESS_BYTES:
         source = _encoded(picture, "JPEG")
     return source, "", image_HWC
+
+
+def _labels(
+    info: DatasetInfo,
+    name: str,
+    tasks: Sequence[str],
+    cells: Mapping[str, Any],
+    image_HWC: Array,
+    *,
+    predicted: Mapping[tuple[str, str], Any],
+    config: ReportConfig,
+) -> tuple[dict[str, DrawnLabel], dict[str, DrawnLabel]]:
+    """Given and predicted labels of one image, by task."""
+    drawn: dict[str, DrawnLabel] = {}
+    said: dict[str, DrawnLabel] = {}
+    for task in tasks:
+        spec = info.tasks[task]
+        # both in the same colors, so that values can be compared
+        drawn[task], limits = _given(spec, cells[task], image_HWC, config)
+        if (name, task) in predicted:
+            said[task] = _drawn(spec, predicted[name, task], image_HWC, config, limits)
+    return drawn, said
 
 
 def _given(

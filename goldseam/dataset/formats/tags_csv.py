@@ -171,9 +171,10 @@ def _lengths(columns: dict[str, pa.Array], side: str, count: int) -> pa.Array:
         raise InvalidDataset(
             f"column '{side}': {error}.", remedy="Give whole numbers of px, or --drop the column."
         ) from error
-    if (pc.min(length).as_py() or 1) < 1:
+    shortest = pc.min(length).as_py()
+    if shortest is not None and shortest < 1:
         raise InvalidDataset(
-            f"column '{side}': {pc.min(length)} px, expected at least 1 px.",
+            f"column '{side}': {shortest} px, expected at least 1 px.",
             remedy="Leave a size that nobody knows blank.",
         )
     return length

@@ -121,6 +121,10 @@
     reach(found.includes(opened) ? opened : found[0] ?? -1);
     byId("shown").textContent =
       `${found.length.toLocaleString("en")} of ${size.toLocaleString("en")} findings`;
+    if (opened >= 0) {
+      // what is open either has new neighbors, or is not among what was asked for any more
+      if (found.includes(opened)) fill(opened); else hide();
+    }
   };
 
   const drawing = (row) => {
@@ -144,7 +148,10 @@
     const task = value("task", row);
     const [known, suffix] = predicted ? [picture.predicted, "-predicted"] : [picture.labels, ""];
     if (known[task]?.drawn) {
-      root.append(part("use", { class: "over", href: `#p${picture.number}-${task}${suffix}` }));
+      root.append(part("use", {
+        class: known[task].outlines ? "outlines" : "over",
+        href: `#p${picture.number}-${task}${suffix}`,
+      }));
     }
     if (region[row]) {
       const [x, y, right, bottom] = region[row];
@@ -247,15 +254,18 @@
     if (top < box.scrollTop) box.scrollTop = top;
     if (top + height > box.scrollTop + box.clientHeight) box.scrollTop = top + height - box.clientHeight;
   };
-  const shut = () => {
-    if (opened < 0) return;
-    const from = opener?.isConnected ? opener : buttonOf(opened);
+  const hide = () => {
     buttonOf(opened)?.removeAttribute("aria-current");
     opened = -1;
     opener = null;
     detail.hidden = true;
     detail.parentElement.classList.remove("open");
     history.replaceState(null, "", "#findings");
+  };
+  const shut = () => {
+    if (opened < 0) return;
+    const from = opener?.isConnected ? opener : buttonOf(opened);
+    hide();
     from?.focus();
   };
 

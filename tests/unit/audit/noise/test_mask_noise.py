@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from goldseam.audit.measuring import Seen
 from goldseam.audit.noise.audit import audit_noise
 from goldseam.audit.noise.config import NoiseConfig
 from goldseam.audit.noise.counts import Counted, CountTable, added_up
 from goldseam.audit.noise.measure import NOISE_COUNTS, NOISE_IMAGES, NoiseMeasure
-from goldseam.audit.measuring import Seen
 from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import InvalidDataset
 from tests.unit.audit.noise.pairs import (
@@ -115,9 +115,11 @@ def test_shards_give_the_numbers_of_one_pass(tmp_path):
     random = np.random.default_rng(1)
     pairs = []
     for _ in range(11):
-        x, y, radius = random.integers(12, 36, 2).tolist() + [int(random.integers(5, 10))]
+        (x, y), radius = random.integers(12, 36, 2), int(random.integers(5, 10))
         dx, dy = random.integers(-3, 4, 2)
-        pairs.append((disks((x, y, radius, 1)), disks((x + dx, y + dy, radius + 1, 1), (5, 5, 2, 2))))
+        pairs.append(
+            (disks((x, y, radius, 1)), disks((x + dx, y + dy, radius + 1, 1), (5, 5, 2, 2)))
+        )
     splits = {"train": pairs, "test": pairs[:3]}
     info = info_of(COVER)
     whole = dataset_of(tmp_path / "whole", info, splits)

@@ -199,7 +199,8 @@ def npy(array) -> bytes:
 def write_parquet(folder, ids=None, notes=None, name="a.parquet", **columns) -> None:
     kinds = {"objects": pa.list_(PREDICTED_BOX)}
     count = len(next(iter(columns.values()), []))
-    arrays = {"image_id": pa.array([f"i{n}" for n in range(count)] if ids is None else ids)}
+    names = [f"i{n}" for n in range(count)] if ids is None else ids
+    arrays = {"image_id": pa.array(names, pa.string())}
     for task, cells in columns.items():
         arrays[task] = cells if isinstance(cells, pa.Array) else pa.array(cells, kinds.get(task))
     folder.mkdir(exist_ok=True)

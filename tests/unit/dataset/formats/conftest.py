@@ -19,8 +19,8 @@ def coco_body() -> dict[str, Any]:
         "info": {"description": "boats on a lake", "version": "2.1", "url": "https://boats.test"},
         "licenses": [{"id": 1, "name": "CC-BY-4.0"}],
         "images": [
-            {"id": i + 10, "file_name": f"{i}.png", "width": 20, "height": 10, "lake": f"l{i // 2}"}
-            for i in range(4)
+            {"id": i + 10, "file_name": f"{i}.png", "width": 20, "height": 10, "lake": lake}
+            for i, lake in enumerate(("l0", "l0", "l1", "l1"))
         ],
         "categories": [{"id": 7, "name": "boat"}, {"id": 3, "name": "buoy"}],
         "annotations": [
