@@ -61,11 +61,11 @@ def _by_category(labels: LabelSide, name: str, state_NC: Array) -> Iterator[Cove
     # a task's rows read category by category, all sources of a split before each of them
     order = sorted(counted, key=lambda key: (labels.splits.index(key[0]), key[1] or ""))
     for category, title in enumerate(labels.info.tasks[name].categories):
-        for split, source in order:
-            total, present_C, absent_C = counted[split, source]
+        for split, by in order:
+            total, present_C, absent_C = counted[split, by]
             present, absent = int(present_C[category]), int(absent_C[category])
             unknown = total - present - absent
-            yield CoverageRow(name, title, split, source, present, absent, unknown)
+            yield CoverageRow(name, title, split, by, present, absent, unknown)
 
 
 def label_patterns(labels: LabelSide) -> tuple[LabelPattern, ...]:

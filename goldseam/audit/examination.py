@@ -5,6 +5,7 @@ looked at says why, so that silence is not taken for a clean bill.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ from goldseam.audit.label_digests import TABLE as LABEL_DIGESTS
 from goldseam.audit.missingness.section import audit_missingness
 from goldseam.audit.noise.audit import audit_noise
 from goldseam.audit.noise.estimated import rates_from_matrices
-from goldseam.audit.pictures import empty_pictures
+from goldseam.audit.pictures import SCHEMA as PICTURES
 from goldseam.audit.plan.section import audit_plan
 from goldseam.audit.pseudo_labels.section import audit_pseudo_labels
 from goldseam.dataset.schema import Kind
@@ -145,6 +146,7 @@ def _errors(evidence: Evidence, config: AuditConfig, found: Findings) -> None:
     predicted = [] if evidence.predictions is None else list(evidence.predictions.tasks)
     lacking = [name for name in evidence.labels.info.tasks if name not in predicted]
     if predicted:
+        assert evidence.predictions is not None
         kind = "out of fold" if evidence.predictions.out_of_fold else "given"
         found.look("label errors", f"predictions ({kind}) of {', '.join(predicted)}")
     if lacking:
@@ -157,7 +159,7 @@ def _error_sections(evidence: Evidence, config: AuditConfig) -> Iterator[ErrorSe
     for task in evidence.predicted(Kind.TAGS):
         yield audit_tags(labels, task, evidence.probabilities[task], config.errors)
     for task in evidence.predicted(*MASKS):
-        yield audit_masks(labels, task, lambda task=task: evidence.masks(task), config.errors)
+        yield audit_masks(labels, task, functools.partial(evidence.masks, task), config.errors)
     for task in evidence.predicted(Kind.DETECTION):
         assert evidence.predictions is not None
         yield audit_boxes(labels, task, evidence.predictions.boxes(labels, task), config.boxes)
@@ -204,7 +206,7 @@ def _duplicates(evidence: Evidence, config: AuditConfig, found: Findings) -> Non
     pictures = evidence.pictures
     summary, table = audit_duplicates(
         evidence.labels,
-        empty_pictures() if pictures is None else pictures,
+        PICTURES.empty_table() if pictures is None else pictures,
         config.duplicates,
         states={t: s for t, s in evidence.states.items() if t not in evidence.labels.states},
         embeddings_ND=evidence.embeddings_ND,

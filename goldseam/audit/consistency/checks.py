@@ -43,6 +43,7 @@ class Comparison:
         failed: whether it is an outright contradiction; None where only an agreement far below
             that of other images tells.
         stratum: class of size; see `size_class`.
+        size: pixels of the object; NaN where it is about none.
         region: where.
     """
 
@@ -51,6 +52,7 @@ class Comparison:
     agreement: float
     failed: bool | None = None
     stratum: int = NO_STRATUM
+    size: float = math.nan
     region: Region | None = None
 
 
@@ -154,7 +156,7 @@ def _compare_box(
     stratum = size_class(area, at_edge=at_edge)
     region = (left, top, right, bottom)
     failed = share <= config.empty_share
-    yield Comparison(Check.EMPTY_BOX, name, share, failed, stratum, region)
+    yield Comparison(Check.EMPTY_BOX, name, share, failed, stratum, area, region)
     if failed:
         return
     # the piece that fills most of the box
@@ -162,7 +164,7 @@ def _compare_box(
     x0, y0, x1, y1 = pieces.region(piece)
     shared = max(0.0, min(x1, right) - max(x0, left)) * max(0.0, min(y1, bottom) - max(y0, top))
     overlap = shared / ((x1 - x0) * (y1 - y0) + area - shared)
-    yield Comparison(Check.BOX_SIZE, name, overlap, None, NO_STRATUM, region)
+    yield Comparison(Check.BOX_SIZE, name, overlap, None, NO_STRATUM, area, region)
 
 
 def _unboxed(
@@ -181,7 +183,8 @@ def _unboxed(
         share = float(boxed[piece] / pieces.area[piece])
         stratum = size_class(int(pieces.area[piece]), at_edge=pieces.at_edge(piece))
         failed = share <= config.empty_share
-        yield Comparison(Check.UNBOXED_OBJECT, name, share, failed, stratum, pieces.region(piece))
+        area, region = float(pieces.area[piece]), pieces.region(piece)
+        yield Comparison(Check.UNBOXED_OBJECT, name, share, failed, stratum, area, region)
 
 
 def compare_tag(
@@ -202,7 +205,9 @@ def compare_tag(
         return
     if shown_px >= smallest_px:
         failed, stratum = state != PRESENT, size_class(shown_px)
-        yield Comparison(Check.ABSENT_BUT_SHOWN, name, float(not failed), failed, stratum, region)
+        yield Comparison(
+            Check.ABSENT_BUT_SHOWN, name, float(not failed), failed, stratum, shown_px, region
+        )
     elif shown_px == 0 and certain:
         failed = state == PRESENT
         yield Comparison(Check.PRESENT_BUT_NOT_SHOWN, name, float(not failed), failed)

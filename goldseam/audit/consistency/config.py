@@ -28,7 +28,7 @@ class ConsistencyConfig(StageConfig):
     empty_share: float = pydantic.Field(default=0.02, ge=0, lt=1)
     tolerance_px: float = pydantic.Field(default=2.0, ge=0)
     least_edge_px: int = pydantic.Field(default=8, ge=1)
-    common_share: float = pydantic.Field(default=0.1, gt=0, lt=1)
+    common_share: float = pydantic.Field(default=0.2, gt=0, lt=1)
     minimum_trials: int = pydantic.Field(default=10, ge=1)
     robust_z: float = pydantic.Field(default=5.0, gt=0)
     least_usual: float = pydantic.Field(default=0.6, gt=0, le=1)

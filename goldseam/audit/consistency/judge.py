@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from goldseam.audit.consistency.checks import AT_EDGE, Check
 from goldseam.audit.consistency.config import ConsistencyConfig
 from goldseam.audit.errors.clustered_rates import Trials, shares
+from goldseam.audit.errors.confirmation import confirmed_elsewhere
 from goldseam.audit.errors.outliers import outlier_score, robust_z
 from goldseam.audit.findings import Action, Issue, join_findings, make_findings
 from goldseam.audit.label_side import LabelSide
@@ -69,6 +70,7 @@ class Rows:
     trials_R: Array
     failed_R: Array
     agreement_R: Array
+    size_R: Array
     region_R4: Array
 
     def words(self) -> tuple[str, str, str]:
@@ -84,6 +86,7 @@ class Verdict:
         at: positions of the rows that are findings.
         score: of each, 0 to 1.
         usual: agreement, or share of contradictions, that each is compared with.
+        lone: bool; the label agrees with its partner where hardly any other does.
         rate: share of contradictions; None where it is a difference in definition.
         sentence: that says so; empty where it is none.
     """
@@ -91,6 +94,7 @@ class Verdict:
     at: Array
     score: Array
     usual: Array
+    lone: Array
     rate: Estimate
     sentence: str = ""
 
@@ -103,9 +107,9 @@ def audit_consistency(
     A contradiction is reported where it happens in at most `config.common_share` of at least
     `config.minimum_trials` comparisons of objects of similar size (a factor of two; where there are
     too few, with the next smaller and larger sizes; where these are too few as well, nothing is
-    said). Its score is 1 for one that hardly ever happens, and 0.5 at that share. An agreement is
-    reported where it lies `config.robust_z` robust deviations below the median; its score is
-    `1 - limit / (2 z)`.
+    said; for tags see `comparable_share`). Its score is 1 for one that hardly ever happens, and 0.5
+    at that share. An agreement is reported where it lies `config.robust_z` robust deviations below
+    the median; its score is `1 - limit / (2 z)`.
 
     Which of the two labels is wrong cannot be told; the finding names the noisy task where one of
     them is, otherwise the one whose content is in question.
@@ -185,7 +189,7 @@ def _split(table: pa.Table, labels: LabelSide) -> Iterator[Rows]:
     region_R4 = np.stack(sides, axis=1)
     numbers = {
         name: table.column(name).cast(pa.float64()).to_numpy()
-        for name in ("stratum", "trials", "failed", "agreement")
+        for name in ("stratum", "trials", "failed", "agreement", "size")
     }
     for name, mine in sorted(
         zip(names, parts, strict=True), key=lambda entry: _sorted_key(entry[0])
@@ -200,6 +204,7 @@ def _split(table: pa.Table, labels: LabelSide) -> Iterator[Rows]:
             numbers["trials"][mine].astype(np.int64),
             numbers["failed"][mine],
             numbers["agreement"][mine],
+            numbers["size"][mine],
             region_R4[mine],
         )
 
@@ -209,7 +214,17 @@ def _sorted_key(name: dict[str, str | None]) -> tuple[str, ...]:
 
 
 def comparable_share(rows: Rows, least: int) -> Array:
-    """Share of contradictions among comparisons of similar size, R; NaN with too few of them."""
+    """Share of contradictions among comparisons of similar size, R; NaN with too few of them.
+
+    Tags are the likelier present the more is shown, so their share follows from isotonic regression
+    on the size, over the other images: that finds a limit such as "at least a quarter of the image"
+    by itself. Other checks go by classes of size.
+    """
+    if rows.check is Check.ABSENT_BUT_SHOWN:
+        if len(rows.image_R) < least:
+            return np.full(len(rows.image_R), np.nan)
+        alike_R = np.zeros(len(rows.image_R), np.int64)
+        return 1 - confirmed_elsewhere(rows.failed_R == 0, rows.size_R, alike_R, rows.image_R)
     stratum_S, at_R = np.unique(rows.stratum_R, return_inverse=True)
     size = len(stratum_S)
     trials_S = np.bincount(at_R, rows.trials_R, minlength=size)
@@ -229,16 +244,22 @@ def comparable_share(rows: Rows, least: int) -> Array:
 def _rare(rows: Rows, labels: LabelSide, config: ConsistencyConfig) -> Verdict:
     share_R = comparable_share(rows, config.minimum_trials)
     rare_R = np.nan_to_num(share_R, nan=1.0) <= config.common_share
-    at = np.flatnonzero(rare_R & (rows.failed_R > 0))
+    flag_R = rare_R & (rows.failed_R > 0)
+    # where next to all tags say absent, the one that says present is the odd one
+    lone_R = np.nan_to_num(share_R) >= 1 - config.common_share
+    lone_R &= (rows.failed_R == 0) & (rows.check is Check.ABSENT_BUT_SHOWN)
+    at = np.flatnonzero(flag_R | lone_R)
     common_R = np.nan_to_num(share_R) > config.common_share
     sentence = ""
     if common_R.any():
         failed, trials = rows.failed_R[common_R].sum(), rows.trials_R[common_R].sum()
         sentence = _different(rows, int(failed), int(trials))
+    usual = np.where(lone_R[at], 1 - share_R[at], share_R[at])
     return Verdict(
         at=at,
-        score=1 - share_R[at] / (2 * config.common_share),
-        usual=share_R[at],
+        score=1 - usual / (2 * config.common_share),
+        usual=usual,
+        lone=lone_R[at],
         rate=_failing(rows, rare_R, labels),
         sentence=sentence,
     )
@@ -274,17 +295,15 @@ def _different(rows: Rows, failed: int, trials: int) -> str:
 def _outlying(rows: Rows, labels: LabelSide, config: ConsistencyConfig) -> Verdict:
     images = len(rows.agreement_R)
     usual = float(np.median(rows.agreement_R))
-    nothing = np.zeros(0, np.int64)
     if images < config.minimum_trials:
-        return Verdict(nothing, np.zeros(0), np.zeros(0), Estimate(None, better="lower"))
+        return _silent("")
     if usual < config.least_usual:
         task, other, category = rows.words()
         on = f" on {category}" if rows.category else ""
-        sentence = (
+        return _silent(
             f"{task} and {other} do not describe the same things{on} ({TITLES[rows.check]}: the "
             f"median image agrees by {percent(usual)}), so no single image stands out."
         )
-        return Verdict(nothing, np.zeros(0), np.zeros(0), Estimate(None, better="lower"), sentence)
     z_R = -robust_z(rows.agreement_R, LEAST_SPREAD)
     low_R = z_R >= config.robust_z
     at = np.flatnonzero(low_R)
@@ -293,7 +312,20 @@ def _outlying(rows: Rows, labels: LabelSide, config: ConsistencyConfig) -> Verdi
         at=at,
         score=outlier_score(z_R[at], config.robust_z),
         usual=np.full(len(at), usual),
+        lone=np.zeros(len(at), bool),
         rate=shares([trials], 1)[0],
+    )
+
+
+def _silent(sentence: str) -> Verdict:
+    nothing = np.zeros(0)
+    return Verdict(
+        at=nothing.astype(np.int64),
+        score=nothing,
+        usual=nothing,
+        lone=nothing.astype(bool),
+        rate=Estimate(None, better="lower"),
+        sentence=sentence,
     )
 
 
@@ -303,8 +335,10 @@ def _findings(
     image = rows.image_R[verdict.at]
     corners = rows.region_R4[verdict.at]
     given, suggested = SAID.get(rows.check, (None, None))
-    if blamed == rows.other:
-        given, suggested = suggested, given
+    # the noisy task says what its partner calls for, and a lone "present" is the other way around
+    turned = verdict.lone ^ (blamed == rows.other)
+    said = [given if not turn else suggested for turn in turned]
+    asked = [suggested if not turn else given for turn in turned]
     return make_findings(
         **labels.where(image),
         task=blamed,
@@ -313,8 +347,8 @@ def _findings(
         action=Action.REVIEW,
         score=verdict.score,
         evidence=_evidence(rows, verdict, config),
-        given=given,
-        suggested=suggested,
+        given=said,
+        suggested=asked,
         source=labels.source_names(blamed, image),
         **{
             side: pa.array(corners[:, number], pa.float32(), from_pandas=True)
@@ -343,7 +377,15 @@ def _evidence(rows: Rows, verdict: Verdict, config: ConsistencyConfig) -> list[s
         Check.VALUE_EDGE: f"{task} is steeper at a boundary of {other} than elsewhere in "
         "{agreement} of comparisons; {usual} is usual.",
     }[rows.check]
+    odd = (
+        f"{task} says that {category} is present, though {other} shows so little of it that "
+        "next to all such images are tagged absent; that happens in {usual} of comparable cases."
+    )
     return [
-        text.format(agreement=percent(float(agreement)), usual=percent(float(usual)))
-        for agreement, usual in zip(rows.agreement_R[verdict.at], verdict.usual, strict=True)
+        (odd if lone else text).format(
+            agreement=percent(float(agreement)), usual=percent(float(usual))
+        )
+        for agreement, usual, lone in zip(
+            rows.agreement_R[verdict.at], verdict.usual, verdict.lone, strict=True
+        )
     ]

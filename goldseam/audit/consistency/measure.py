@@ -1,6 +1,7 @@
 """Compares every pair of an image's labels that can be compared, one image at a time."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,7 +34,8 @@ SCHEMA = pa.schema(
         pa.field("trials", pa.int32(), nullable=False),
         pa.field("failed", pa.int32()),  # outright contradictions; null where there is no such
         pa.field("agreement", pa.float32(), nullable=False),  # the lowest of the trials
-        pa.field("xmin", pa.float32()),  # where that is, px
+        pa.field("size", pa.float32()),  # of that object, px
+        pa.field("xmin", pa.float32()),  # where it is, px
         pa.field("ymin", pa.float32()),
         pa.field("xmax", pa.float32()),
         pa.field("ymax", pa.float32()),
@@ -75,8 +77,8 @@ class ConsistencyMeasure:
     def tables(self) -> dict[str, pa.Table]:
         """The table `consistency`: a row for each image, check, pair of tasks, category and size.
 
-        `failed` of `trials` comparisons are contradictions, and `agreement` and the region are
-        those of the worst one.
+        `failed` of `trials` comparisons are contradictions, and `agreement`, `size` and the region
+        are those of the worst one.
         """
         columns = zip(*self._rows, strict=True) if self._rows else [()] * len(SCHEMA)
         arrays = [
@@ -112,6 +114,7 @@ def _row(
         len(comparisons),
         failed,
         worst.agreement,
+        None if math.isnan(worst.size) else worst.size,
         *region,
     )
 

@@ -16,6 +16,9 @@ from goldseam.dataset.codecs import Array
 from goldseam.errors import InvalidConfig, InvalidDataset
 from goldseam.results import NoiseRate
 
+# enough to estimate a variance by; a million groups would only cost time
+GROUPS = 8192
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Version:
@@ -92,7 +95,7 @@ class Pairing:
         new_N: of the newer version: True for images that the older one lacks.
         before_group_N: group of each image of the older version, numbered over both versions.
         after_group_N: the same of the newer one.
-        groups: how many groups both versions have together.
+        groups: how many groups both versions have together; more than `GROUPS` are thrown together.
     """
 
     before: Version
@@ -146,7 +149,8 @@ def pair_versions(before: Version, after: Version) -> Pairing:
     place_N = pc.index_in(new.image_ids, old.image_ids)
     new_N = pc.is_null(place_N).to_numpy(zero_copy_only=False)
     names = pc.dictionary_encode(pa.array([*old.groups, *new.groups], pa.string()))
-    code = names.indices.to_numpy()
+    # groups thrown together without regard to their labels are as independent of each other as single ones
+    code = names.indices.to_numpy() % GROUPS
     before_code, after_code = code[: len(old.groups)], code[len(old.groups) :]
     return Pairing(
         before=before,
@@ -156,5 +160,5 @@ def pair_versions(before: Version, after: Version) -> Pairing:
         new_N=new_N,
         before_group_N=before_code[old.group_N],
         after_group_N=after_code[new.group_N],
-        groups=len(names.dictionary),
+        groups=min(len(names.dictionary), GROUPS),
     )

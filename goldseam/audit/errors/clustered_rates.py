@@ -61,6 +61,7 @@ def shares(parts: Sequence[Trials], cells: int) -> list[Estimate]:
     """
     intact_C, trials_C = np.ones(cells), np.zeros(cells)
     linear, keys = [], []
+    clusters = 1 + max((int(part.cluster_K.max(initial=0)) for part in parts), default=0)
     for part in parts:
         total_C = np.bincount(part.cell_K, minlength=cells).astype(np.float64)
         hits_C = np.bincount(part.cell_K, part.hit_K, minlength=cells)
@@ -69,15 +70,15 @@ def shares(parts: Sequence[Trials], cells: int) -> list[Estimate]:
             1, total_C * (1 - share_C), out=np.zeros(cells), where=hits_C < total_C
         )
         linear.append((part.hit_K - share_C[part.cell_K]) * weight_C[part.cell_K])
-        keys.append(np.stack([part.cell_K, part.cluster_K], axis=1).astype(np.int64))
+        keys.append(part.cell_K.astype(np.int64) * clusters + part.cluster_K)
         intact_C *= 1 - share_C
         trials_C = np.maximum(trials_C, total_C)
     if not parts or not trials_C.any():
         return [Estimate(None, better="lower")] * cells
-    key_U2, at_K = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
-    sum_U = np.bincount(at_K.ravel(), np.concatenate(linear), minlength=len(key_U2))
-    clusters_C = np.bincount(key_U2[:, 0], minlength=cells)
-    spread_C = np.bincount(key_U2[:, 0], sum_U**2, minlength=cells)
+    key_U, at_K = np.unique(np.concatenate(keys), return_inverse=True)
+    sum_U = np.bincount(at_K.ravel(), np.concatenate(linear), minlength=len(key_U))
+    clusters_C = np.bincount(key_U // clusters, minlength=cells)
+    spread_C = np.bincount(key_U // clusters, sum_U**2, minlength=cells)
     variance_C = intact_C**2 * spread_C * clusters_C / np.maximum(clusters_C - 1, 1)
     # of one part the share itself, free of rounding
     any_C = share_C if len(parts) == 1 else 1 - intact_C

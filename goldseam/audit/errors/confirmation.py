@@ -65,9 +65,8 @@ def _without_own_image(hit_J: Array, block_J: Array, image_J: Array) -> Array:
 
 def _block_sums(hit_J: Array, block_J: Array, image_J: Array) -> tuple[Array, Array]:
     """Hits and cases of each case's block, less those of its own image."""
-    key_J2 = np.stack([block_J, image_J], axis=1)
-    _, own_J = np.unique(key_J2, axis=0, return_inverse=True)
-    own_J = own_J.ravel()
+    key_J = block_J.astype(np.int64) * (int(image_J.max()) + 1) + image_J
+    own_J = np.unique(key_J, return_inverse=True)[1].ravel()
     hits_J = np.bincount(block_J, hit_J)[block_J] - np.bincount(own_J, hit_J)[own_J]
     count_J = np.bincount(block_J)[block_J] - np.bincount(own_J)[own_J]
     return hits_J, count_J

@@ -111,13 +111,14 @@ def tag_errors(
     minimum_known: int = 10,
     minimum_score: float = 0.3,
     ambiguous: float = 0.1,
+    limit: int | None = None,
 ) -> TagErrors:
     """Find tags that are probably wrong, among known labels only.
 
-    Assumed: predictions did not see the label they are compared with (out of fold); they need not
-    be calibrated, but presence must not fall with them; whether a label is wrong depends on the
-    image through the prediction only; images are independent (intervals are too narrow where many
-    show the same).
+    Assumed: predictions did not see the label they are compared with (out of fold). They need not be
+    calibrated, but presence must not fall with them, and where they are surest they are right: what
+    labels contradict them there counts as wrong labels. Images are independent (intervals are too
+    narrow where many show the same).
 
     Args:
         labels_NC: 1 present, 0 absent, -1 unknown.
@@ -128,6 +129,7 @@ def tag_errors(
         minimum_known: labels of either state without which a category stays undefined.
         minimum_score: least probability of being wrong for an entry to be flagged.
         ambiguous: share of the labels that is assumed to be guessed where an image is ambiguous.
+        limit: flag at most so many; as many as are expected to be wrong when None.
 
     Raises:
         InvalidArray: shapes do not fit, a label is none of 1, 0, -1, a prediction of a known label
@@ -135,7 +137,7 @@ def tag_errors(
     """
     matrix = TagMatrix(labels_NC, probabilities_NC, categories)
     model = fit_tags(matrix, minimum_known=minimum_known, ambiguous=ambiguous)
-    found = find_tag_errors(matrix, model, minimum_score)
+    found = find_tag_errors(matrix, model, minimum_score, limit)
     if annotators is None:
         return found
     raters = rater_errors(matrix, model, found, annotators)
@@ -180,13 +182,16 @@ def fit_tags(matrix: TagMatrix, *, minimum_known: int, ambiguous: float) -> TagM
     )
 
 
-def find_tag_errors(matrix: TagMatrix, model: TagModel, minimum_score: float) -> TagErrors:
-    """Flag as many entries as are expected to be wrong, the likeliest first."""
+def find_tag_errors(
+    matrix: TagMatrix, model: TagModel, minimum_score: float, limit: int | None = None
+) -> TagErrors:
+    """Flag as many entries as are expected to be wrong (or `limit`), the likeliest first."""
     columns = len(matrix.categories)
     flat_M, given_M, probability_M, score_M = _suspects(matrix, model, minimum_score)
-    # as many as are expected to be wrong; ties in the order of rows and categories
-    expected = round(float(model.wrong.expected_K2.sum()))
-    first = np.argsort(-score_M, kind="stable")[:expected]
+    if limit is None:
+        limit = round(float(model.wrong.expected_K2.sum()))
+    # ties in the order of rows and categories
+    first = np.argsort(-score_M, kind="stable")[:limit]
     flat_M = flat_M[first]
     known_C2 = model.counts_C2B.sum(axis=2)
     joint_C22 = np.full((columns, 2, 2), np.nan)

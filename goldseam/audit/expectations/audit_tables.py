@@ -210,7 +210,7 @@ def duplicate_table(result: AuditResult, splits: tuple[str, ...]) -> "pd.DataFra
 def finding_table(findings: pa.Table) -> "pd.DataFrame":
     """One row a finding: image, task, category, issue, score."""
     columns = ["image_id", "split", "task", "category", "issue", "score", "finding"]
-    frame = findings.select(columns).to_pandas()
+    frame: pd.DataFrame = findings.select(columns).to_pandas()
     frame.insert(0, "row", frame["split"] + "/" + frame["image_id"])
     return frame
 

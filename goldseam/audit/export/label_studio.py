@@ -91,7 +91,8 @@ class _Controls:
 def _task(
     image_id: str, rows: list[dict[str, Any]], image: ImageReference, controls: _Controls
 ) -> dict[str, Any]:
-    placed, whole = [], []
+    placed: list[dict[str, Any]] = []
+    whole: list[dict[str, Any]] = []
     for row in rows:
         has_place = row["corners"] is not None and image.size is not None
         (placed if has_place else whole).append(row)

@@ -45,7 +45,7 @@ class PresenceMeasure:
         )
         tables = {}
         for name, rows in self._rows.items():
-            columns = list(zip(*rows, strict=True)) if rows else [[], [], []]
+            columns = [[row[number] for row in rows] for number in range(3)]
             tables[f"presence.{name}"] = pa.table([pa.array(c) for c in columns], schema=schema)
         return tables
 

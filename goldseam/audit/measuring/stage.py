@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from goldseam.artifacts import digest_of, stage_key
 from goldseam.audit.config import MeasureConfig
 from goldseam.audit.consistency import ConsistencyMeasure
+from goldseam.audit.label_digests import LabelDigests
 from goldseam.audit.measuring.presence import PresenceMeasure
 from goldseam.audit.measuring.protocol import Measure
 from goldseam.audit.measuring.visiting import measure_shards, needs_visit
@@ -53,8 +54,12 @@ def measured(
 ) -> dict[str, pa.Table]:
     """The tables of all measures; without rows where there is nothing to look at."""
     info = dataset.info
-    measures: list[Measure] = [PresenceMeasure(info), NoiseMeasure(info, config.noise)]
-    measures.append(ConsistencyMeasure(info, config.consistency))
+    measures: list[Measure] = [
+        PresenceMeasure(info),
+        NoiseMeasure(info, config.noise),
+        ConsistencyMeasure(info, config.consistency),
+        LabelDigests(info.tasks),
+    ]
     if config.pictures:
         measures.append(PictureMeasure())
     visited = shards if needs_visit(dataset, pictures=config.pictures) else ()

@@ -238,19 +238,26 @@ def test_a_difference_in_definition_is_said_once(sides):
 
 
 def test_size_tells_a_definition_from_a_mistake(sides):
-    """Ponds of less than 16 px are not tagged, by definition; one large one was forgotten."""
+    """Ponds of less than 16 px are not tagged, by definition.
+
+    One large one was forgotten, one small one tagged.
+    """
 
     def edit(number: int, labels: Labels) -> None:
         if number % 4 == 2:
             labels["cover"][:] = 0
             labels["cover"][3:6, 3:6] = 1
             labels["tags"][0] = 0
-        if number == 8:
-            labels["tags"][0] = 0
+        if number in (8, 10):
+            labels["tags"][0] = 1 - labels["tags"][0]
         del labels["things"], labels["outline"], labels["relief"]
 
     section = audited(edit, sides)
-    assert found(section) == {("p8", "tags", "pond")}
+    assert found(section) == {("p8", "tags", "pond"), ("p10", "tags", "pond")}
+    said = {
+        row["image_id"]: (row["given"], row["suggested"]) for row in section.findings.to_pylist()
+    }
+    assert said == {"p8": ("absent", "present"), "p10": ("present", "absent")}
     assert len(section.sentences) == 1
 
 

@@ -30,13 +30,12 @@ def goldseam(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 def test_import_check_and_findings(goldseam: Run, tmp_path: Path) -> None:
     labels, out = tmp_path / "labels.csv", tmp_path / "out"
-    labels.write_text("image,site,boat,pier\n" + "a,n,1,\n" * 1 + "b,s,maybe,0\n")
+    labels.write_text("image,site,boat,pier\na,n,1,\nb,s,maybe,0\n")
     code, _, err = goldseam("dataset", "import", "csv", labels, "--out", out, "--meta", "site")
     assert code == 2
     assert "column 'boat', row 2: 'maybe'" in err
-    code, text, _ = goldseam(
-        "dataset", "import", "csv", labels, "--out", out, "--meta", "site", "--value", "maybe=unknown"
-    )  # fmt: skip
+    command = ("dataset", "import", "csv", labels, "--out", out, "--meta", "site")
+    code, text, _ = goldseam(*command, "--value", "maybe=unknown")
     assert code == 0
     assert "2 train; tasks tags" in text
     code, text, _ = goldseam("dataset", "check", out)

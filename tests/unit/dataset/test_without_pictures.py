@@ -1,4 +1,4 @@
-"""Labels whose pictures are not stored: they are audited and checked, and nothing trains on them."""
+"""Labels whose pictures are not stored are audited and checked, and nothing trains on them."""
 
 from collections.abc import Callable
 from pathlib import Path

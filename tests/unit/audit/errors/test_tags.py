@@ -138,9 +138,13 @@ def test_no_more_flags_than_expected_errors():
     assert 0 < len(found) <= round(found.error_rate.value * known)
     assert found.score_M.min() >= 0.3
     assert found.flagged_C.sum() == len(found)
-    more = tag_errors(given_NC, probability_NC, minimum_score=0.9)
-    assert 0 < len(more) < len(found)
-    assert more.score_M.min() >= 0.9
+    surer = tag_errors(given_NC, probability_NC, minimum_score=0.9)
+    assert 0 < len(surer) < len(found)
+    assert surer.score_M.min() >= 0.9
+    few = tag_errors(given_NC, probability_NC, limit=7)
+    np.testing.assert_array_equal(few.row_M, found.row_M[:7])
+    many = tag_errors(given_NC, probability_NC, limit=len(found) + 99, minimum_score=1e-9)
+    assert len(many) == len(found) + 99
 
 
 def test_blocks_give_what_one_pass_gives(monkeypatch):

@@ -59,6 +59,9 @@ def test_ridge_logistic_is_that_of_scikit_learn():
 
 @pytest.mark.parametrize("group_size", [1, 5])
 def test_weighting_corrects_what_was_labeled_by_looks(group_size):
+    # the share that the images were drawn from, not the one among them
+    wide = random(99).normal(size=(400_000, 2)).sum(axis=1)
+    truth = logistic(1.5 * wide - 1).mean()
     covered = naive_covered = 0
     for seed in range(40):
         draw = random([seed, group_size])
@@ -66,9 +69,6 @@ def test_weighting_corrects_what_was_labeled_by_looks(group_size):
         feature_ND = draw.normal(size=(1500, 3)) + draw.normal(size=(1500, 3))[group_N]
         present_N = draw.random(1500) < logistic(1.5 * feature_ND[:, 0] - 1)
         known_N = draw.random(1500) < logistic(1.0 * feature_ND[:, 0])
-        # the share that the images were drawn from, not the one among them
-        wide = random(99).normal(size=(400_000, 2)).sum(axis=1)
-        truth = logistic(1.5 * wide - 1).mean()
         groups = Groups.of(group_N)
         fit = CrossFit(feature_ND, groups, CONFIG, draw)
         state_N = np.where(known_N, present_N, -1)
