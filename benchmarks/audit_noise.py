@@ -1,4 +1,4 @@
-"""Does the audit find how much noise was put into masks: flips, shift, dilation, omission, invention?
+"""Does the audit find how much noise was put into masks?
 
 Clean masks are drawn shapes, and the clean masks of the coast dataset where it is there (only
 drawn shapes allow a shift by part of a pixel). Noise of a known amount is put in, one kind at a
@@ -165,7 +165,7 @@ def shapes(random: np.random.Generator, count: int) -> list[Shape]:
 def drawn(noise: Noise, random: np.random.Generator, images: int) -> Noisy:
     """Scenes of up to eight shapes of two categories on a background."""
     pairs, lengths = [], []
-    objects = omitted = invented = 0
+    objects = omitted = invented = 0  # of category 1, of which the estimate is
     for _ in range(images):
         scene = shapes(random, 8)
         extra = int(random.binomial(len(scene), noise.invention / (1 + noise.invention)))
@@ -179,14 +179,15 @@ def drawn(noise: Noise, random: np.random.Generator, images: int) -> Noisy:
             shape.draw(noisy_HW, dx, dy, noise.dilation)
         pairs.append((clean_HW, flipped(noisy_HW, noise.flip, random, 3)))
         lengths.append(float(np.hypot(dx, dy)))
-        objects, omitted = objects + len(real), omitted + len(real) - len(kept)
-        invented += len(added)
-    there = objects - omitted + invented
+        there, left, more = (
+            sum(shape.category == 1 for shape in some) for some in (real, kept, added)
+        )
+        objects, omitted, invented = objects + there, omitted + there - left, invented + more
     injected = {
         "shift": statistics.mean(lengths),
         "dilation": noise.dilation,
         "omission": omitted / objects,
-        "invention": invented / there,
+        "invention": invented / (objects - omitted + invented),
         "flip": noise.flip,
     }
     return Noisy(pairs, injected)

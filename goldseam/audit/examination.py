@@ -52,12 +52,14 @@ class Findings:
         parts: fields of `AuditResult`.
         tables: findings of single labels.
         inspected: what was looked at, and what was not.
+        notes: what else is worth saying.
         ranking: what to annotate next; None until it is made.
     """
 
     parts: dict[str, Any] = dataclasses.field(default_factory=dict)
     tables: list[pa.Table] = dataclasses.field(default_factory=list)
     inspected: list[Inspected] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
     ranking: pa.Table | None = None
 
     def look(self, section: str, why: str, *, done: bool = True) -> None:
@@ -118,6 +120,7 @@ def _missingness(evidence: Evidence, config: AuditConfig, found: Findings) -> No
         embeddings_ND=evidence.embeddings_ND,
         probabilities=evidence.probabilities,
     )
+    found.notes += section.sentences
     held_out = [test for tests in section.held_out.values() for test in tests]
     found.parts.update(
         missingness=(*section.tests, *held_out), presence=section.presence, pairs=section.pairs
@@ -132,17 +135,16 @@ def _missingness(evidence: Evidence, config: AuditConfig, found: Findings) -> No
 
 def _errors(evidence: Evidence, config: AuditConfig, found: Findings) -> None:
     sections = list(_error_sections(evidence, config))
-    table = evidence.tables.get("consistency")
-    if table is not None:
-        contradictions = audit_consistency(table, evidence.labels, config.measure.consistency)
-        found.tables.append(contradictions.findings)
-        found.look("contradictions between labels", "pairs of labels of the same image")
-    found.tables += [section.findings for section in sections]
+    contradictions = audit_consistency(
+        evidence.tables["consistency"], evidence.labels, config.measure.consistency
+    )
+    found.tables += [section.findings for section in (*sections, contradictions)]
+    found.notes += [note for section in (*sections, contradictions) for note in section.sentences]
     found.parts.update(
-        errors=tuple(row for section in sections for row in section.errors)
-        + (contradictions.errors if table is not None else ()),
+        errors=tuple(row for section in (*sections, contradictions) for row in section.errors),
         matrices=tuple(matrix for section in sections for matrix in section.matrices),
     )
+    found.look("contradictions between labels", "labels of the same image, pair by pair")
     predicted = [] if evidence.predictions is None else list(evidence.predictions.tasks)
     lacking = [name for name in evidence.labels.info.tasks if name not in predicted]
     if predicted:
@@ -150,7 +152,7 @@ def _errors(evidence: Evidence, config: AuditConfig, found: Findings) -> None:
         kind = "out of fold" if evidence.predictions.out_of_fold else "given"
         found.look("label errors", f"predictions ({kind}) of {', '.join(predicted)}")
     if lacking:
-        why = NO_PREDICTIONS if not predicted else "these tasks are not predicted"
+        why = "these tasks are not predicted" if predicted else NO_PREDICTIONS
         found.look(f"label errors of {', '.join(lacking)}", why, done=False)
 
 
@@ -169,6 +171,7 @@ def _error_sections(evidence: Evidence, config: AuditConfig) -> Iterator[ErrorSe
 
 def _noise(evidence: Evidence, config: AuditConfig, found: Findings) -> None:
     section = audit_noise(evidence.labels, evidence.tables, config.measure.noise)
+    found.notes += section.sentences
     estimated = rates_from_matrices(found.parts["matrices"], found.parts["errors"])
     found.parts.update(
         disagreements=section.disagreements,

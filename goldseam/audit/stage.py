@@ -77,6 +77,7 @@ def audit(
             dataset_digest=dataset.info.digest,
             rows={split: dataset.info.rows(split) for split in dataset.info.splits},
             inspected=tuple(found.inspected),
+            notes=tuple(dict.fromkeys(found.notes)),
             findings=count_findings(findings),
             **found.parts,
         )

@@ -447,6 +447,10 @@ class AuditResult(Result):
 
     `audit.json` holds the same for other programs; beside it stand `findings.parquet`,
     `annotate_next.parquet` and `index.html`.
+
+    Attributes:
+        sentences: what matters most, the most important first.
+        notes: what else each section has to say in words.
     """
 
     stage: ClassVar[str] = "audit"
@@ -458,6 +462,7 @@ class AuditResult(Result):
     verdict: Verdict = "pass"
     reasons: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     inspected: tuple[Inspected, ...] = ()
     coverage: tuple[CoverageRow, ...] = ()
     patterns: tuple[LabelPattern, ...] = ()

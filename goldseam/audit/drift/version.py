@@ -149,7 +149,7 @@ def pair_versions(before: Version, after: Version) -> Pairing:
     place_N = pc.index_in(new.image_ids, old.image_ids)
     new_N = pc.is_null(place_N).to_numpy(zero_copy_only=False)
     names = pc.dictionary_encode(pa.array([*old.groups, *new.groups], pa.string()))
-    # groups thrown together without regard to their labels are as independent of each other as single ones
+    # groups thrown together without regard to their labels are as independent as single ones
     code = names.indices.to_numpy() % GROUPS
     before_code, after_code = code[: len(old.groups)], code[len(old.groups) :]
     return Pairing(

@@ -11,8 +11,8 @@ class DuplicatesConfig(StageConfig):
     Attributes:
         bits: fingerprints (of 63 bits) that differ in at most so many make two images candidates.
         color_distance: a candidate pair is confirmed when the color layouts of both differ by at
-            most so much (root mean square over 4 x 4 cells in CIE Lab, without a difference in
-            overall lightness).
+            most so much (root mean square over 4 x 4 cells in CIE Lab, after a change of light is
+            taken out).
         flips: whether mirrored and turned copies count as duplicates.
         embedding_quantile: where embeddings are given, a pair must also lie as close together as
             the closest of this share of random pairs.

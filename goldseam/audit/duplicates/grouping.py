@@ -23,6 +23,8 @@ RANDOM_PAIRS = 20_000
 # pairs whose color layouts are compared at once
 CHUNK = 1 << 16
 GRID = 4
+# largest change of light that is divided out, in the scale of cube roots
+GAIN = 1.5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -212,18 +214,33 @@ class _Confirmation:
         return left_P, right_P, bits_apart(hash_P, self._prints.hash_N[right_P])
 
     def _squared(self, left_P: Array, right_P: Array, flip: Flip | None) -> Array:
-        """Mean squared distance of the color layouts."""
+        """Squared distance of the color layouts."""
         cells_PGGC = self._cells(left_P)
         if flip is not None:
             cells_PGGC = flipped_grid(cells_PGGC, flip)
-        difference_PGGC = cells_PGGC - self._cells(right_P)
-        # a copy that was made lighter or darker is a copy all the same
-        difference_PGGC[..., 0] -= difference_PGGC[..., 0].mean(axis=(1, 2), keepdims=True)
-        squared_P: Array = (difference_PGGC**2).sum(axis=3).mean(axis=(1, 2))
-        return squared_P
+        return _color_distance(cells_PGGC, self._cells(right_P))
 
     def _cells(self, row_P: Array) -> Array:
         return self._prints.layout_ND[row_P].reshape(len(row_P), GRID, GRID, -1)
+
+
+def _color_distance(left_PGGC: Array, right_PGGC: Array) -> Array:
+    """Mean squared distance in CIE Lab, of copies that differ in light: an offset or a gain.
+
+    A copy that was made lighter or darker is a copy all the same. An offset is one of L. A gain of
+    the exposure scales (L + 16, a, b) as a whole, since all three are made of cube roots of linear
+    light; up to `GAIN` it is divided out.
+    """
+    offset_PGGC = left_PGGC - right_PGGC
+    offset_PGGC[..., 0] -= offset_PGGC[..., 0].mean(axis=(1, 2), keepdims=True)
+    black = np.array([16, 0, 0], np.float32)
+    left_PGGC, right_PGGC = left_PGGC + black, right_PGGC + black
+    norms = [np.sqrt((c**2).sum(axis=(1, 2, 3))) for c in (left_PGGC, right_PGGC)]
+    gain_P = np.sqrt(np.clip(norms[0] / np.maximum(norms[1], 1e-6), 1 / GAIN, GAIN))
+    gain_P111 = gain_P[:, None, None, None]
+    gained_PGGC = left_PGGC / gain_P111 - right_PGGC * gain_P111
+    squared = [(d**2).sum(axis=3).mean(axis=(1, 2)) for d in (offset_PGGC, gained_PGGC)]
+    return np.asarray(np.minimum(*squared))
 
 
 def _unit(embedding_ND: Array | None) -> Array | None:

@@ -11,6 +11,8 @@ import numpy as np
 from goldseam.dataset.codecs import Array, Boxes
 from goldseam.errors import InvalidArray
 
+MANY = 10  # boxes that do not all lie in the first pixel by chance
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PredictedBoxes:
@@ -126,6 +128,12 @@ def flatten_predictions(
             "predictions",
             f"score {score_P[at]:g} of box {number_P[at]} in image {image_P[at]}",
             "Scores are probabilities from 0 to 1: apply a sigmoid or softmax to the logits.",
+        )
+    if len(corners_P4) >= MANY and corners_P4.max() <= 1:
+        raise InvalidArray(
+            "predictions",
+            f"{len(corners_P4)} boxes, all inside the first pixel",
+            "Corners are px, not shares of the image: multiply them by its width and height.",
         )
     order_P = np.argsort(image_P, kind="stable")
     return ScoredBoxes(

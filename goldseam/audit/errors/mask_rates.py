@@ -47,9 +47,9 @@ def estimate_rates(images: Sequence[ImageCounts], resamples: int, seed: int) -> 
 
     The upper end is the percentile of draws of whole groups. A prediction that errs by itself makes
     confident learning see too many errors; so the lower end is the percentile of the draws of that
-    contradiction alone that the predictions' own doubt (1 - probability) does not explain. It is 0
-    where predictions were made by a model that has learned the noise and doubts accordingly.
-    Thresholds are taken as fixed.
+    contradiction alone that the predictions' own doubt (1 - probability) does not explain. It is
+    near 0 where predictions were made by a model that has learned the noise and doubts accordingly,
+    and too high where they are surer than they are right. Thresholds are taken as fixed.
 
     Args:
         images: counted with the same thresholds.

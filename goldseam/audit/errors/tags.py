@@ -115,9 +115,9 @@ def tag_errors(
 ) -> TagErrors:
     """Find tags that are probably wrong, among known labels only.
 
-    Assumed: predictions did not see the label they are compared with (out of fold). They need not be
-    calibrated, but presence must not fall with them, and where they are surest they are right: what
-    labels contradict them there counts as wrong labels. Images are independent (intervals are too
+    Assumed: predictions did not see the label they are compared with (out of fold). They need not
+    be calibrated, but presence must not fall with them, and where they are surest they are right:
+    what contradicts them there counts as wrong labels. Images are independent (intervals are too
     narrow where many show the same).
 
     Args:

@@ -14,7 +14,7 @@ from goldseam.audit.noise.config import NoiseConfig
 from goldseam.audit.noise.counts import NO_CATEGORY, Counted, CountTable
 from goldseam.audit.noise.disagreement import boundary_band, category_ids, check_size
 from goldseam.audit.noise.intervals import bundle_of
-from goldseam.audit.noise.objects import left_out, moved
+from goldseam.audit.noise.objects import Regions, is_speckled, left_out, smoothed
 from goldseam.audit.noise.outlines import OutlineFit, compare_outlines, translation
 from goldseam.audit.noise.values import ValueDifference, compare_normals, compare_values
 from goldseam.dataset.codecs import Array, BadCell
@@ -43,6 +43,10 @@ IMAGES_SCHEMA = pa.schema(
         pa.field("differing", pa.int64()),  # null where labels are no categories
         *(pa.field(name, pa.float64()) for name, _ in NUMBERS),  # null where undefined
     ]
+)
+OBJECTS = (
+    (Counted.CLEAN_OBJECTS, Counted.OMITTED),
+    (Counted.NOISY_OBJECTS, Counted.INVENTED),
 )
 OF_IDS = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY)
 OF_VALUES = (Kind.REGRESSION, Kind.NORMALS)
@@ -128,10 +132,16 @@ class NoiseMeasure:
         for counted, part_HW in ((Counted.BOUNDARY, band_HW), (Counted.INTERIOR, ~band_HW)):
             self._count_pixels(of, counted, clean_HW, noisy_HW, known_HW & part_HW)
         present = np.union1d(np.unique(clean_HW[known_HW]), np.unique(noisy_HW[known_HW]))
+        # lines are no more than a pixel wide, and would be voted down with the specks
+        speckled = task.kind is not Kind.BOUNDARY and (
+            is_speckled(clean_HW, known_HW) or is_speckled(noisy_HW, known_HW)
+        )
         # of two categories one is the other's complement; of lines, nobody looks for their gaps
         first = 0 if task.kind is Kind.SEGMENTATION else 1
         for category in present[present >= first].tolist():
             masks = known_HW & (clean_HW == category), known_HW & (noisy_HW == category)
+            if speckled:
+                masks = known_HW & smoothed(masks[0]), known_HW & smoothed(masks[1])
             self._compare_masks(image_id, of, category, masks, known_HW)
 
     def _count_pixels(
@@ -166,22 +176,20 @@ class NoiseMeasure:
         both = [int(mask_HW.sum()) for mask_HW in masks]
         placed = min(both) >= minimum and min(known_HW.sum() - np.array(both)) >= minimum
         start = translation(clean_HW, noisy_HW, known_HW, reach) if placed else (0, 0)
-        placements = (
-            (noisy_HW, moved(noisy_HW, -start[0], -start[1])),
-            (clean_HW, moved(clean_HW, *start)),
-        )
-        kinds = (
-            (Counted.CLEAN_OBJECTS, Counted.OMITTED, "clean_M"),
-            (Counted.NOISY_OBJECTS, Counted.INVENTED, "noisy_M"),
-        )
-        for mask_HW, others, (objects, missed, key) in zip(masks, placements, kinds, strict=True):
-            found = left_out(mask_HW, others, known_HW, self._config.minimum_object)
-            for counted, number in zip((objects, missed), found, strict=True):
-                self._counts.add(of, counted, np.array([number]), **{key: np.array([category])})
+        regions = tuple(Regions.of(mask_HW) for mask_HW in masks)
+        moves = (-start[0], -start[1]), start
+        for own, other, move, kinds in zip(regions, regions[::-1], moves, OBJECTS, strict=True):
+            # a part that only moved is in another place, not left out
+            placements = (other, other.moved(*move)) if any(move) else (other,)
+            found = left_out(own, placements, known_HW, self._config.minimum_object)
+            ids = np.array([category])
+            sides = (ids, None) if kinds == OBJECTS[0] else (None, ids)
+            for counted, number in zip(kinds, found, strict=True):
+                self._counts.add(of, counted, np.array([number]), *sides)
         if placed:
             fit = compare_outlines(clean_HW, noisy_HW, known_HW, start, reach)
             if fit is not None:
-                differing = int((known_HW & (clean_HW != noisy_HW)).sum())
+                differing = int((clean_HW != noisy_HW).sum())
                 self._add(image_id, of[0], category, int(known_HW.sum()), differing, fit)
 
     def _add_values(self, image_id: str, noisy: str, difference: ValueDifference) -> None:

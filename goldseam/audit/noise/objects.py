@@ -9,6 +9,9 @@ import numpy as np
 
 from goldseam.dataset.codecs import Array
 
+SMALLEST_COUNTERPART, SHARED, COVERED = 0.1, 0.25, 0.5
+SPECKLED = 0.005
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Regions:
@@ -37,6 +40,10 @@ class Regions:
         counted_M: Array = np.bincount(self.label_HW[where_HW], minlength=len(self.area_M))
         return counted_M
 
+    def moved(self, dx: int, dy: int) -> "Regions":
+        """The regions moved right and down by whole pixels; areas stay those of the whole."""
+        return Regions(moved(self.label_HW, dx, dy), self.area_M)
+
     def touching(self, other_HW: Array) -> Array:
         """Bool HW: the regions that share a pixel with the other mask."""
         touched_M = self.pixels(other_HW) > 0
@@ -46,26 +53,29 @@ class Regions:
 
 
 def left_out(
-    mask_HW: Array, others: tuple[Array, ...], known_HW: Array, minimum: int
+    regions: Regions, others: tuple[Regions, ...], known_HW: Array, minimum: int
 ) -> tuple[int, int]:
     """How many objects there are, and how many of them another mask shows nothing of.
 
-    An object that borders on pixels which not both labels know counts only where it is found: its
+    An object is shown where a region of the other mask is its counterpart: at least a tenth as
+    large, and the two share at least a quarter of the smaller one (a neighbor that grew touches
+    it, a speck falls into it; neither shows it); or where half of it is covered all the same.
+
+    An object that borders on pixels which not both labels know counts only where it is shown: its
     counterpart may lie there.
 
     Args:
-        mask_HW: bool, whose objects are looked for; False where not both labels are known.
-        others: the other mask, and other placements of it; one shared pixel with any of them is
-            enough.
+        regions: of the mask whose objects are looked for; it is False where not both labels are
+            known.
+        others: regions of the other mask, and of other placements of it.
         known_HW: where both labels are known.
         minimum: px of the smallest object.
     """
     import cv2
 
-    regions = Regions.of(mask_HW)
     found_M = np.zeros(len(regions.area_M), bool)
-    for other_HW in others:
-        found_M |= regions.pixels(other_HW) > 0
+    for other in others:
+        found_M |= _shown(regions, other)
     counted_M = regions.area_M >= minimum
     if not known_HW.all():
         beside_HW = cv2.dilate((~known_HW).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
@@ -74,8 +84,54 @@ def left_out(
     return int(counted_M.sum()), int((counted_M & ~found_M).sum())
 
 
+def _shown(regions: Regions, other: Regions) -> Array:
+    """Bool M: the regions that have a counterpart, or are covered by half."""
+    both_HW = (regions.label_HW > 0) & (other.label_HW > 0)
+    count = len(other.area_M)
+    pair_P, shared_P = np.unique(
+        regions.label_HW[both_HW].astype(np.int64) * count + other.label_HW[both_HW],
+        return_counts=True,
+    )
+    own_P, other_P = np.divmod(pair_P, count)
+    area_P, against_P = regions.area_M[own_P], other.area_M[other_P]
+    alike_P = against_P >= SMALLEST_COUNTERPART * area_P
+    counterpart_P = alike_P & (shared_P >= SHARED * np.minimum(area_P, against_P))
+    shown_M = np.bincount(own_P, shared_P, len(regions.area_M)) >= COVERED * regions.area_M
+    shown_M[own_P[counterpart_P]] = True
+    result: Array = shown_M
+    return result
+
+
+def smoothed(mask_HW: Array) -> Array:
+    """Each pixel as most of the 5 x 5 around it have it: single wrong pixels are voted down."""
+    import cv2
+
+    voted_HW: Array = cv2.medianBlur(mask_HW.astype(np.uint8), 5) > 0
+    return voted_HW
+
+
+def is_speckled(label_HW: Array, known_HW: Array) -> bool:
+    """Whether more than half a percent of the known pixels agree with none of their 8 neighbors.
+
+    Where single pixels are wrong by chance, they clump to regions and fray outlines, and what is
+    left of an object cannot be told from them.
+
+    Args:
+        label_HW: category ids.
+        known_HW: bool.
+    """
+    height, width = label_HW.shape
+    id_HW = np.where(known_HW, label_HW.astype(np.int32), -1)
+    framed_HW = np.pad(id_HW, 1, constant_values=-2)
+    alone_HW = known_HW.copy()
+    for y, x in np.ndindex(3, 3):
+        if (y, x) != (1, 1):
+            alone_HW &= framed_HW[y : y + height, x : x + width] != id_HW
+    return bool(alone_HW.sum() > SPECKLED * known_HW.sum())
+
+
 def moved(mask_HW: Array, dx: int, dy: int) -> Array:
-    """A bool mask moved right and down by whole pixels; what comes in from outside is False."""
+    """A mask moved right and down by whole pixels; what comes in from outside is False or 0."""
     height, width = mask_HW.shape
     target_HW = np.zeros_like(mask_HW)
     if abs(dx) < width and abs(dy) < height:

@@ -1,7 +1,7 @@
 """How far the outline of a noisy region lies from the clean one: moved as a whole, or grown.
 
-First the whole-pixel translation on which most pixels agree, by cross-correlation. Then least
-squares on the distances between the two outlines: a point of the noisy outline lies
+First the whole-pixel translation that takes away most disagreement, by cross-correlation. Then
+robust least squares on the distances between the two outlines: a point of the noisy outline lies
 `n · shift + dilation` px outside of the clean one, where n is the normal there. Both are fitted at
 once, since along a straight edge a shift looks like a dilation: there neither is identified, and
 its weight (what is left of its information beside the other) is 0.
@@ -17,9 +17,9 @@ from goldseam.audit.noise.objects import Regions, moved
 from goldseam.dataset.codecs import Array
 
 STEPS = 4
-HUBER_PX = 1.0
-# of the agreement, per px: of translations that agree as well, the shortest is taken
-SHORTEST_FIRST = 1e-5
+CAUCHY_PX = 1.0
+# pixels, per px of length: of translations that gain as much, the shortest is taken
+SHORTEST_FIRST = 0.05
 # eigenvalues of the normal equations below this share of the largest count as zero
 FLAT = 1e-2
 # in px of outline; less says nothing about a region
@@ -51,9 +51,11 @@ class OutlineFit:
 def translation(clean_HW: Array, noisy_HW: Array, known_HW: Array, reach: int) -> tuple[int, int]:
     """The whole-pixel (dx, dy) that moves the clean mask onto the noisy one best.
 
-    The share of agreeing pixels at every translation of at most `reach` px, by correlating masks
-    of +1 and -1 (0 where unknown) with the fast Fourier transform; translations by which less than
-    half of the known pixels meet are left out.
+    Of all translations of at most `reach` px the one that takes away most disagreement: by how many
+    pixels fewer the masks differ than they do in place, counted over the pixels that meet after the
+    translation. (Over all pixels, moving a part that was left out off the picture would pass for
+    agreement.) The counts at all translations come from correlations by the fast Fourier
+    transform; those by which less than half of the known pixels meet are left out.
 
     Args:
         clean_HW: bool.
@@ -63,25 +65,32 @@ def translation(clean_HW: Array, noisy_HW: Array, known_HW: Array, reach: int) -
     """
     from scipy import fft
 
-    height, width = clean_HW.shape
-    size = [fft.next_fast_len(length + reach, real=True) for length in (height, width)]
-
-    def spectrum(mask_HW: Array) -> Array:
-        signed_HW = np.where(known_HW, np.where(mask_HW, 1, -1), 0).astype(np.float32)
-        result: Array = fft.rfft2(signed_HW, size)
-        return result
-
-    clean, noisy = spectrum(clean_HW), spectrum(noisy_HW)
-    known = fft.rfft2(known_HW.astype(np.float32), size)
-    agreed = fft.irfft2(np.conj(clean) * noisy, size)
-    met = fft.irfft2(np.conj(known) * known, size)
+    size = [fft.next_fast_len(length + reach, real=True) for length in clean_HW.shape]
     steps = np.arange(-reach, reach + 1)
     window = np.ix_(steps % size[0], steps % size[1])
-    agreed_YX, met_YX = agreed[window], met[window]
+
+    def spectrum(value_HW: Array) -> Array:
+        result: Array = fft.rfft2(value_HW.astype(np.float32), size)
+        return result
+
+    def correlated(here: Array, there: Array) -> Array:
+        found: Array = fft.irfft2(np.conj(here) * there, size)[window]
+        return found
+
+    clean, noisy = (
+        spectrum(np.where(known_HW, np.where(mask_HW, 1, -1), 0))
+        for mask_HW in (clean_HW, noisy_HW)
+    )
+    known, apart = spectrum(known_HW), spectrum(known_HW & (clean_HW != noisy_HW))
+    met_YX = correlated(known, known)
+    differing_YX = (met_YX - correlated(clean, noisy)) / 2
+    # at the pixels that meet, as the clean and as the noisy mask has them: what is left out of one,
+    # or put into the other, must not count as gain once it is off the picture
+    in_place_YX = np.minimum(correlated(apart, known), correlated(known, apart))
     length_YX = np.hypot(steps[:, None], steps[None, :])
-    score_YX = agreed_YX / np.maximum(met_YX, 1) - SHORTEST_FIRST * length_YX
-    score_YX[met_YX < 0.5 * known_HW.sum()] = -np.inf
-    y, x = np.unravel_index(int(score_YX.argmax()), score_YX.shape)
+    gain_YX = in_place_YX - differing_YX - SHORTEST_FIRST * length_YX
+    gain_YX[met_YX < 0.5 * known_HW.sum()] = -np.inf
+    y, x = np.unravel_index(int(gain_YX.argmax()), gain_YX.shape)
     return int(steps[x]), int(steps[y])
 
 
@@ -113,7 +122,7 @@ def compare_outlines(
         return None
     clean_field = _distance_field(clean_kept_HW, known_HW)
     noisy_field = _distance_field(noisy_kept_HW, known_HW)
-    shift_2, dilation = np.array(start, np.float64), 0.0
+    shift_2, dilation = np.array(start, np.float64), np.nan
     normal_matrix_33 = np.zeros((3, 3))
     for _ in range(STEPS):
         # signs: outside of the clean outline is further out, outside of the noisy one further in
@@ -127,7 +136,10 @@ def compare_outlines(
             return None
         design_P3 = np.stack([*normal_2P, np.ones(len(distance_P))], axis=1)[near_P]
         distance_P = distance_P[near_P]
-        weight_P = HUBER_PX / np.maximum(np.abs(distance_P - dilation), HUBER_PX)
+        if np.isnan(dilation):
+            dilation = float(np.median(distance_P))
+        # outlines that have no counterpart lie anywhere: the further off, the less they count
+        weight_P = 1 / (1 + ((distance_P - dilation) / CAUCHY_PX) ** 2)
         normal_matrix_33 = design_P3.T @ (weight_P[:, None] * design_P3)
         right_3 = design_P3.T @ (weight_P * (distance_P - dilation))
         step_3 = np.linalg.pinv(normal_matrix_33, rcond=FLAT, hermitian=True) @ right_3

@@ -5,15 +5,18 @@ Legend: N images of the dataset in the order of `LabelSide`, B of one batch, H a
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.compute as pc
 
 from goldseam.audit.label_side import LabelSide
-from goldseam.dataset.batch import Batch, collate
 from goldseam.dataset.codecs import Array
 from goldseam.dataset.reading import Dataset, open_shard
 from goldseam.dataset.resizing import resize_record
+
+if TYPE_CHECKING:
+    from goldseam.dataset.batch import Batch
 
 PICTURE_COLUMN = "image.bytes"
 
@@ -73,7 +76,7 @@ def image_batches(
     *,
     batch_size: int,
     size: tuple[int, int] | None,
-) -> Iterator[tuple[Array, Batch]]:
+) -> Iterator[tuple[Array, "Batch"]]:
     """Positions `B` and batches of the chosen images, split by split, unchanged but for their size.
 
     Args:
@@ -84,6 +87,8 @@ def image_batches(
         batch_size: images in a batch, at most.
         size: (height, width) to which they are stretched.
     """
+    from goldseam.dataset.batch import collate
+
     specs = {name: dataset.info.tasks[name] for name in tasks}
     for split, row_M in rows_by_split(labels, chosen_N).items():
         positions = iter(np.flatnonzero(labels.in_split(split))[row_M].tolist())

@@ -27,7 +27,6 @@ from goldseam.dataset.codecs import Array
 from goldseam.dataset.reading import Dataset
 from goldseam.dataset.schema import Kind
 from goldseam.errors import InvalidConfig
-from goldseam.models.checkpoint import CheckpointConfig
 from goldseam.progress import progress
 from goldseam.results import CrossfitResult
 from goldseam.storage.atomic import resumable_folder
@@ -103,6 +102,8 @@ def _features(config: PredictionsConfig, checkpoint: Path | None) -> Features:
 
 def _seen(job: Job, features: Features, checkpoint: Path | None) -> tuple[str, ...]:
     """Tasks whose labels of this dataset the frozen network was trained on."""
+    from goldseam.models.checkpoint import CheckpointConfig
+
     if features != "checkpoint" or checkpoint is None:
         return ()
     trained = CheckpointConfig.read(checkpoint)

@@ -263,6 +263,7 @@ GOOD = boxes([[0, 0, 9, 9]], [0])
         (predicted([[0, 0, 9, 9]], [7], [0.5]), "category id 7"),
         (predicted([[5, 5, 2, 2]], [0], [0.5]), "5, 5, 2, 2"),
         (predicted([[np.nan, 5, 9, 9]], [0], [0.5]), "nan, 5, 9, 9"),
+        (predicted([[0, 0, 0.5, 0.5]] * 10, [0] * 10, [0.5] * 10), "inside the first pixel"),
         (PredictedBoxes(np.zeros((2, 3)), np.zeros(2, int), np.zeros(2)), r"shape \(2, 3\)"),
         (PredictedBoxes(GOOD.corners_N4, GOOD.category_N, np.zeros(2)), "2 scores for 1 boxes"),
     ],

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from goldseam.audit.noise.objects import left_out, moved
+from goldseam.audit.noise.objects import Regions, is_speckled, left_out, moved, smoothed
 from goldseam.audit.noise.outlines import compare_outlines, translation
 
 SIZE = 96
@@ -104,8 +104,48 @@ def test_objects_by_hand():
     clean_HW[90, 90] = True  # a speck
     noisy_HW = disk(26, 20, 6)
     known_HW = ~disk(20, 70, 2)  # of the third nobody knows
-    assert left_out(clean_HW & known_HW, (noisy_HW,), known_HW, 4) == (2, 1)
-    assert left_out(clean_HW, (noisy_HW,), ALL_HW, 1) == (4, 3)
-    assert left_out(clean_HW, (noisy_HW, disk(60, 60, 1)), ALL_HW, 4) == (3, 1)
+
+    def found(mask_HW, others, known_HW, minimum):
+        regions = tuple(Regions.of(other_HW) for other_HW in others)
+        return left_out(Regions.of(mask_HW & known_HW), regions, known_HW, minimum)
+
+    assert found(clean_HW, (noisy_HW,), known_HW, 4) == (2, 1)
+    assert found(clean_HW, (noisy_HW,), ALL_HW, 1) == (4, 3)
+    assert found(clean_HW, (noisy_HW, disk(60, 60, 3)), ALL_HW, 4) == (3, 1)
     # of what is found, nobody needs to know all
-    assert left_out(clean_HW & known_HW, (disk(15, 70, 1),), known_HW, 4) == (3, 2)
+    assert found(clean_HW, (disk(17, 70, 4),), known_HW, 4) == (3, 2)
+
+
+def test_a_neighbor_that_grew_and_a_speck_show_nothing():
+    clean_HW = disk(30, 30, 8)
+    speck_HW, neighbor_HW = disk(30, 30, 1), disk(55, 30, 19)
+    smaller_HW, larger_HW = disk(30, 30, 3), disk(40, 30, 30)
+    pieces_HW = clean_HW & ((COLUMNS + ROWS) % 4 != 0) & (COLUMNS % 3 != 0)
+    for other_HW, shown in (
+        (speck_HW, False),
+        (neighbor_HW, False),
+        (smaller_HW, True),
+        (larger_HW, True),
+        (pieces_HW, True),
+        (ALL_HW & False, False),
+    ):
+        found = left_out(Regions.of(clean_HW), (Regions.of(other_HW),), ALL_HW, 4)
+        assert found == (1, 0 if shown else 1)
+
+
+def test_single_wrong_pixels_are_noticed_and_voted_down():
+    label_HW = disk(45, 48, 18).astype(np.uint8)
+    assert not is_speckled(label_HW, ALL_HW)
+    wrong_HW = np.random.default_rng(0).random(label_HW.shape) < 0.03
+    assert is_speckled(label_HW ^ wrong_HW, ALL_HW)
+    assert not is_speckled(label_HW ^ wrong_HW, ALL_HW & ~wrong_HW)
+    assert (smoothed((label_HW ^ wrong_HW) == 1) != (label_HW == 1)).mean() < 0.003
+
+
+def test_a_part_that_was_left_out_is_no_shift():
+    """Moving it off the picture would make the rest agree better."""
+    islands_HW = disk(20, 20, 4) | disk(40, 60, 3) | disk(15, 75, 2)
+    mainland_HW = COLUMNS + ROWS // 3 > 100
+    assert translation(islands_HW | mainland_HW, islands_HW, ALL_HW, 8) == (0, 0)
+    found = fit(islands_HW | mainland_HW, islands_HW)
+    assert (found.dx, found.dy, found.dilation) == pytest.approx((0, 0, 0), abs=1e-6)
