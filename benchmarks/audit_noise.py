@@ -222,8 +222,12 @@ def on_coast(noise: Noise, random: np.random.Generator, images: int) -> Noisy:
     dx, dy = (int(step) for step in noise.shift or (0, 0))
     for number in chosen:
         clean_HW = masks[number]
-        left_HW, islands, gone = without_islands(clean_HW, noise.omission, random)
-        noisy_HW = grown_land(left_HW, noise.dilation)
+        noisy_HW = without_islands(clean_HW, noise.omission, random)
+        if noise.dilation < 0:  # what wears away is left out as well
+            noisy_HW = grown_land(noisy_HW, noise.dilation)
+        islands, gone = pieces(clean_HW, noisy_HW)
+        if noise.dilation > 0:
+            noisy_HW = grown_land(noisy_HW, noise.dilation)
         move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
         noisy_HW = cv2.warpAffine(
             noisy_HW, move, noisy_HW.shape[::-1], flags=cv2.INTER_NEAREST, borderValue=IGNORE
@@ -239,20 +243,24 @@ def on_coast(noise: Noise, random: np.random.Generator, images: int) -> Noisy:
     return Noisy(pairs, injected)
 
 
-def without_islands(
-    mask_HW: Array, chance: float, random: np.random.Generator
-) -> tuple[Array, int, int]:
-    """A mask without some of its land; how many pieces there were, and how many are gone.
+def without_islands(mask_HW: Array, chance: float, random: np.random.Generator) -> Array:
+    """A mask without some pieces of its land (8 neighbors)."""
+    count, label_HW = cv2.connectedComponents((mask_HW == 1).astype(np.uint8), connectivity=8)
+    gone_M = random.random(count) < chance
+    gone_M[0] = False
+    return np.where(gone_M[label_HW], 0, mask_HW).astype(np.uint8)
 
-    Pieces from the size on that the audit counts, by 8 neighbors.
+
+def pieces(clean_HW: Array, left_HW: Array) -> tuple[int, int]:
+    """How many pieces of land there are, and of how many nothing is left.
+
+    Pieces of the size on that the audit counts.
     """
-    count, label_HW, stats, _ = cv2.connectedComponentsWithStats(
-        (mask_HW == 1).astype(np.uint8), connectivity=8
-    )
-    whole_M = stats[:count, cv2.CC_STAT_AREA] >= NoiseConfig().minimum_object
-    whole_M[0] = False
-    gone_M = whole_M & (random.random(count) < chance)
-    return np.where(gone_M[label_HW], 0, mask_HW), int(whole_M.sum()), int(gone_M.sum())
+    count, label_HW = cv2.connectedComponents((clean_HW == 1).astype(np.uint8), connectivity=8)
+    counted_M = np.bincount(label_HW.ravel(), minlength=count) >= NoiseConfig().minimum_object
+    counted_M[0] = False
+    left_M = np.bincount(label_HW[left_HW == 1], minlength=count) > 0
+    return int(counted_M.sum()), int((counted_M & ~left_M).sum())
 
 
 def grown_land(mask_HW: Array, px: float) -> Array:

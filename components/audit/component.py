@@ -44,11 +44,13 @@ def audit(
         import shutil
         from pathlib import Path
 
+        from goldseam.artifacts import RESULT_FILE
         from goldseam.audit.config import AuditConfig
         from goldseam.audit.stage import audit as examine
         from goldseam.dataset.ingest import open_reference
         from goldseam.results import DatasetReference
 
+        given = Path(predictions.path) if predictions else None
         reference = DatasetReference.read(Path(dataset.path))
         result = task.stage(
             "audit",
@@ -58,7 +60,7 @@ def audit(
             keyed_by={"dataset": dataset_digest, "predictions": predictions_digest},
             export_to=findings.path,
             measures=Path(measures.path) if measures else None,
-            predictions=Path(predictions.path) if predictions else None,
+            predictions=given if given is not None and (given / RESULT_FILE).is_file() else None,
             revision=reference.revision or "",
         )
         shutil.copyfile(result.folder / "index.html", report.path)

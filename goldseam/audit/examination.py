@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from goldseam.audit.config import AuditConfig
-from goldseam.audit.consistency import audit_consistency
+from goldseam.audit.consistency import ConsistencySection, audit_consistency
 from goldseam.audit.coverage import box_coverage, coverage_rows, label_patterns
 from goldseam.audit.drift.section import audit_drift
 from goldseam.audit.drift.version import Version
@@ -121,7 +121,11 @@ def _missingness(evidence: Evidence, config: AuditConfig, found: Findings) -> No
         probabilities=evidence.probabilities,
     )
     found.notes += section.sentences
-    held_out = [test for tests in section.held_out.values() for test in tests]
+    held_out = [
+        dataclasses.replace(test, split=split)
+        for split, tests in section.held_out.items()
+        for test in tests
+    ]
     found.parts.update(
         missingness=(*section.tests, *held_out), presence=section.presence, pairs=section.pairs
     )
@@ -138,10 +142,11 @@ def _errors(evidence: Evidence, config: AuditConfig, found: Findings) -> None:
     contradictions = audit_consistency(
         evidence.tables["consistency"], evidence.labels, config.measure.consistency
     )
-    found.tables += [section.findings for section in (*sections, contradictions)]
-    found.notes += [note for section in (*sections, contradictions) for note in section.sentences]
+    every: list[ErrorSection | ConsistencySection] = [*sections, contradictions]
+    found.tables += [section.findings for section in every]
+    found.notes += [note for section in every for note in section.sentences]
     found.parts.update(
-        errors=tuple(row for section in (*sections, contradictions) for row in section.errors),
+        errors=tuple(row for section in every for row in section.errors),
         matrices=tuple(matrix for section in sections for matrix in section.matrices),
     )
     found.look("contradictions between labels", "labels of the same image, pair by pair")

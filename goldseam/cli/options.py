@@ -21,6 +21,10 @@ Set = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.", show_default="the recipe's")]
 Out = Annotated[Path, typer.Option(help="Folder to make.")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", help="Recipe whose section is used.", show_default="what fits DIR"),
+]
 DatasetFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A dataset folder.")]
 
 
@@ -51,3 +55,36 @@ def recipe(
     # a recipe says itself which pipeline it is for
     folders = [pipeline(point.name).RECIPES for point in entry_points(group=PIPELINES)]
     return load_recipe(source, changes, tiny=tiny, folders=folders)
+
+
+def section(
+    name: str,
+    source: str | None,
+    folder: Path,
+    set_: list[str] | None,
+    device: str | None = None,
+) -> Any:
+    """A stage's options: its section of the recipe, or of what fits the dataset."""
+    if source is not None:
+        from goldseam.recipe import section_of
+
+        return section_of(recipe(source, set_, device), name)
+    from goldseam.dataset.reading import open_dataset
+    from goldseam.recipe import resolve_section
+    from goldseam.recipe_draft import draft_sections
+
+    changes = [*(set_ or ()), *([f"device={device}"] if device else [])]
+    return resolve_section(name, draft_sections(open_dataset(folder, verify=False)), changes)
+
+
+def checkpoint(folder: Path) -> Path:
+    """The checkpoint of a stage's output, or the folder itself when it is one."""
+    inner = folder / "checkpoint"
+    return inner if inner.is_dir() else folder
+
+
+def log() -> None:
+    """Say on standard error how far a stage is."""
+    from goldseam.progress import log_to_stderr
+
+    log_to_stderr()

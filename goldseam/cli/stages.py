@@ -10,45 +10,20 @@ from typing import Annotated, Any
 
 import typer
 
-from goldseam.cli.options import DatasetFolder, Device, Out, Set, recipe
+from goldseam.cli import audits
+from goldseam.cli.options import (
+    DatasetFolder,
+    Device,
+    Out,
+    RecipeName,
+    Set,
+    checkpoint,
+    log,
+    recipe,
+    section,
+)
 
-RecipeName = Annotated[
-    str | None,
-    typer.Option("--recipe", help="Recipe whose section is used.", show_default="what fits DIR"),
-]
 ModelFolder = Annotated[Path, typer.Option("--model", help="Output of an earlier stage.")]
-
-
-def _section(
-    name: str,
-    source: str | None,
-    folder: Path,
-    set_: list[str] | None,
-    device: str | None = None,
-) -> Any:
-    """A stage's options: its section of the recipe, or of what fits the dataset."""
-    if source is not None:
-        from goldseam.recipe import section_of
-
-        return section_of(recipe(source, set_, device), name)
-    from goldseam.dataset.reading import open_dataset
-    from goldseam.recipe import resolve_section
-    from goldseam.recipe_draft import draft_sections
-
-    changes = [*(set_ or ()), *([f"device={device}"] if device else [])]
-    return resolve_section(name, draft_sections(open_dataset(folder, verify=False)), changes)
-
-
-def _checkpoint(folder: Path) -> Path:
-    """The checkpoint of a stage's output, or the folder itself when it is one."""
-    inner = folder / "checkpoint"
-    return inner if inner.is_dir() else folder
-
-
-def _log() -> None:
-    from goldseam.progress import log_to_stderr
-
-    log_to_stderr()
 
 
 def validate(folder: DatasetFolder, out: Out, source: RecipeName = None, set_: Set = None) -> None:
@@ -57,24 +32,11 @@ def validate(folder: DatasetFolder, out: Out, source: RecipeName = None, set_: S
     from goldseam.dataset.reading import open_dataset
     from goldseam.errors import GateClosed
 
-    options = _section("validate", source, folder, set_)
+    options = section("validate", source, folder, set_)
     result = stage(options, open_dataset(folder), out)
     typer.echo(f"{result.verdict}: {result.checks} checks; {out / 'docs' / 'index.html'}")
     if result.verdict == "fail":
         raise GateClosed("data", result.reasons, remedy="Mend the rows that are named.")
-
-
-def audit(folder: DatasetFolder, out: Out, source: RecipeName = None, set_: Set = None) -> None:
-    """Say what is annotated, and how far noisy labels are from clean ones."""
-    from goldseam.audit.stage import audit as stage
-    from goldseam.dataset.reading import open_dataset
-
-    _log()
-    options = _section("audit", source, folder, set_)
-    result = stage(options, open_dataset(folder), out)
-    for sentence in result.sentences:
-        typer.echo(f"- {sentence}")
-    typer.echo(f"page {out / 'index.html'}")
 
 
 def pretrain(
@@ -88,8 +50,8 @@ def pretrain(
     from goldseam.dataset.reading import open_dataset
     from goldseam.pretraining.stage import pretrain as stage
 
-    _log()
-    options = _section("pretrain", source, folder, set_, device)
+    log()
+    options = section("pretrain", source, folder, set_, device)
     _show_training(stage(options, open_dataset(folder), out))
 
 
@@ -107,9 +69,9 @@ def train(
     from goldseam.dataset.reading import open_dataset
     from goldseam.multitask.stage import train as stage
 
-    _log()
-    options = _section("train", source, folder, set_, device)
-    start = None if init is None else _checkpoint(init)
+    log()
+    options = section("train", source, folder, set_, device)
+    start = None if init is None else checkpoint(init)
     _show_training(stage(options, open_dataset(folder), out, init=start))
 
 
@@ -128,9 +90,9 @@ def finetune(
     from goldseam.dataset.reading import open_dataset
     from goldseam.finetuning.stage import finetune as stage
 
-    _log()
-    options = _section("finetune", source, folder, set_, device)
-    result = stage(options, open_dataset(folder), _checkpoint(model), out)
+    log()
+    options = section("finetune", source, folder, set_, device)
+    result = stage(options, open_dataset(folder), checkpoint(model), out)
     table = Table("category", "present", "absent", "head", "why", title=result.task)
     for row in result.categories:
         head = "kept" if row.kept else "repaired"
@@ -157,14 +119,14 @@ def evaluate(
     from goldseam.errors import InvalidConfig
     from goldseam.evaluation.stage import evaluate as stage
 
-    _log()
+    log()
     models: dict[str, Path] = {}
     for given in model:
         name, equals, path = given.partition("=")
         if not equals:
             raise InvalidConfig(f"--model {given} has no '='.", remedy="Write NAME=DIR.")
-        models[name] = _checkpoint(Path(path))
-    config = _section("evaluate", source, folder, set_, device)
+        models[name] = checkpoint(Path(path))
+    config = section("evaluate", source, folder, set_, device)
     baselines = tuple(name for name in models if name != "pipeline")
     config = config.model_copy(update={"baselines": baselines})
     result = stage(config, open_dataset(folder), models, out)
@@ -190,7 +152,7 @@ def promote(
     result = stage(
         section_of(options, "promote"),
         EvaluationResult.read(evaluation),
-        _checkpoint(model),
+        checkpoint(model),
         out,
         recipe=options.model_dump(mode="json", exclude_none=True),
         lineage={},
@@ -219,7 +181,7 @@ def _number(estimate: Any) -> str:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "validate": validate,
-    "audit": audit,
+    "audit": audits.audit,
     "pretrain": pretrain,
     "train": train,
     "finetune": finetune,

@@ -110,11 +110,14 @@ class MissingnessTest:
         test: name of the statistical test.
         images: how many entered the test.
         p_value: None where it cannot be tested (everything or nothing known, one level only).
-        q_value: p after false-discovery control over all tests of the audit.
+        q_value: p after false-discovery control over all tests of the audit; those of the split as
+            a factor are a family of their own.
         effect: size of the dependence; 0 none.
         effect_name: such as `Cramér's V`, `rank-biserial correlation`, `2 AUC - 1`.
         strength: verdict on the effect by the field's usual thresholds, none when not significant.
         sentence: the finding in words that a manager reads.
+        split: a held-out split within which it was tested; None for the training images, or for
+            all images where the factor is the split itself.
     """
 
     task: str
@@ -129,6 +132,7 @@ class MissingnessTest:
     effect_name: str
     strength: Strength
     sentence: str
+    split: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

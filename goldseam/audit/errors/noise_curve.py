@@ -50,8 +50,9 @@ class NoiseCurves:
 
     def truth(self, curve: Array, logit: Array) -> Floats:
         """Probability that the category is there; `curve` picks a row and broadcasts."""
-        parameter = self.parameters_K4[curve]
-        return _sigmoid(np.exp(parameter[..., 2]) * logit + parameter[..., 3])
+        # before the rows are picked: there are far fewer curves than labels
+        slope_K, offset_K = np.exp(self.parameters_K4[:, 2]), self.parameters_K4[:, 3]
+        return _sigmoid(slope_K[curve] * logit + offset_K[curve])
 
     def wrong(
         self, curve: Array, logit: Array, given: Array, ambiguous: float | None = None
@@ -65,9 +66,8 @@ class NoiseCurves:
             ambiguous: another share of guessed labels than that of the curves.
         """
         guess = self.ambiguous if ambiguous is None else ambiguous
-        lapse = _sigmoid(self.parameters_K4[curve][..., :2])
         truth = self.truth(curve, logit)
-        omission, invention = lapse[..., 0], lapse[..., 1]
+        omission, invention = (lapse_K[curve] for lapse_K in _sigmoid(self.parameters_K4[:, :2]).T)
         kept = 1 - omission - invention
         present = invention + kept * truth
         guessed = guess * np.maximum(kept, 0) * truth * (1 - truth)

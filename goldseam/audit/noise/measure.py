@@ -14,8 +14,8 @@ from goldseam.audit.noise.config import NoiseConfig
 from goldseam.audit.noise.counts import NO_CATEGORY, Counted, CountTable
 from goldseam.audit.noise.disagreement import boundary_band, category_ids, check_size
 from goldseam.audit.noise.intervals import bundle_of
-from goldseam.audit.noise.objects import Regions, is_speckled, left_out, smoothed
-from goldseam.audit.noise.outlines import OutlineFit, compare_outlines, translation
+from goldseam.audit.noise.objects import Regions, is_speckled, left_out, moved, smoothed
+from goldseam.audit.noise.outlines import OutlineFit, compare_outlines, gains, translation
 from goldseam.audit.noise.values import ValueDifference, compare_normals, compare_values
 from goldseam.dataset.codecs import Array, BadCell
 from goldseam.dataset.schema import DatasetInfo, Kind, Task
@@ -44,10 +44,8 @@ IMAGES_SCHEMA = pa.schema(
         *(pa.field(name, pa.float64()) for name, _ in NUMBERS),  # null where undefined
     ]
 )
-OBJECTS = (
-    (Counted.CLEAN_OBJECTS, Counted.OMITTED),
-    (Counted.NOISY_OBJECTS, Counted.INVENTED),
-)
+OMISSION = (Counted.CLEAN_OBJECTS, Counted.OMITTED)
+INVENTION = (Counted.NOISY_OBJECTS, Counted.INVENTED)
 OF_IDS = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY)
 OF_VALUES = (Kind.REGRESSION, Kind.NORMALS)
 
@@ -138,11 +136,13 @@ class NoiseMeasure:
         )
         # of two categories one is the other's complement; of lines, nobody looks for their gaps
         first = 0 if task.kind is Kind.SEGMENTATION else 1
+        masks = {}
         for category in present[present >= first].tolist():
-            masks = known_HW & (clean_HW == category), known_HW & (noisy_HW == category)
+            pair = known_HW & (clean_HW == category), known_HW & (noisy_HW == category)
             if speckled:
-                masks = known_HW & smoothed(masks[0]), known_HW & smoothed(masks[1])
-            self._compare_masks(image_id, of, category, masks, known_HW)
+                pair = known_HW & smoothed(pair[0]), known_HW & smoothed(pair[1])
+            masks[category] = pair
+        self._compare_masks(image_id, of, masks, known_HW)
 
     def _count_pixels(
         self,
@@ -166,31 +166,50 @@ class NoiseMeasure:
         self,
         image_id: str,
         of: tuple[str, str, int],
-        category: int,
-        masks: tuple[Array, Array],
+        masks: dict[int, tuple[Array, Array]],
         known_HW: Array,
     ) -> None:
-        """Objects left out and put in, and how the outlines lie, of one category."""
-        clean_HW, noisy_HW = masks
-        reach, minimum = self._config.reach, self._config.minimum_pixels
-        both = [int(mask_HW.sum()) for mask_HW in masks]
-        placed = min(both) >= minimum and min(known_HW.sum() - np.array(both)) >= minimum
-        start = translation(clean_HW, noisy_HW, known_HW, reach) if placed else (0, 0)
-        regions = tuple(Regions.of(mask_HW) for mask_HW in masks)
-        moves = (-start[0], -start[1]), start
-        for own, other, move, kinds in zip(regions, regions[::-1], moves, OBJECTS, strict=True):
-            # a part that only moved is in another place, not left out
-            placements = (other, other.moved(*move)) if any(move) else (other,)
-            found = left_out(own, placements, known_HW, self._config.minimum_object)
-            ids = np.array([category])
-            sides = (ids, None) if kinds == OBJECTS[0] else (None, ids)
-            for counted, number in zip(kinds, found, strict=True):
+        """Objects left out and put in, and how the outlines lie, by category."""
+        reach, known = self._config.reach, int(known_HW.sum())
+        gained = {
+            category: gains(*pair, known_HW, reach)
+            for category, pair in masks.items()
+            if self._can_be_placed(pair, known)
+        }
+        # objects are looked for where the label as a whole has them: a few px beside their place
+        move = translation(sum(gained.values())) if gained else (0, 0)
+        for category, pair in masks.items():
+            self._count_objects(of, category, pair, move, known_HW)
+            if category in gained:
+                start = translation(gained[category])
+                fit = compare_outlines(*pair, known_HW, start, reach)
+                if fit is not None:
+                    differing = int((pair[0] != pair[1]).sum())
+                    self._add(image_id, of[0], category, known, differing, fit)
+
+    def _can_be_placed(self, pair: tuple[Array, Array], known: int) -> bool:
+        """Whether both masks show enough of a category, and of what is not of it."""
+        pixels = [int(mask_HW.sum()) for mask_HW in pair]
+        return min(*pixels, known - max(pixels)) >= self._config.minimum_pixels
+
+    def _count_objects(
+        self,
+        of: tuple[str, str, int],
+        category: int,
+        pair: tuple[Array, Array],
+        move: tuple[int, int],
+        known_HW: Array,
+    ) -> None:
+        ids, regions = np.array([category]), [Regions.of(mask_HW) for mask_HW in pair]
+        back = -move[0], -move[1]
+        for (objects, missed), own, other, there, sides in (
+            (OMISSION, *regions, back, (ids, None)),
+            (INVENTION, *regions[::-1], move, (None, ids)),
+        ):
+            both_known_HW = known_HW & moved(known_HW, *there)
+            found = left_out(own, other.moved(*there), both_known_HW, self._config.minimum_object)
+            for counted, number in zip((objects, missed), found, strict=True):
                 self._counts.add(of, counted, np.array([number]), *sides)
-        if placed:
-            fit = compare_outlines(clean_HW, noisy_HW, known_HW, start, reach)
-            if fit is not None:
-                differing = int((clean_HW != noisy_HW).sum())
-                self._add(image_id, of[0], category, int(known_HW.sum()), differing, fit)
 
     def _add_values(self, image_id: str, noisy: str, difference: ValueDifference) -> None:
         self._add(image_id, noisy, NO_CATEGORY, difference.pixels, None, difference)

@@ -52,9 +52,7 @@ class Regions:
         return kept_HW
 
 
-def left_out(
-    regions: Regions, others: tuple[Regions, ...], known_HW: Array, minimum: int
-) -> tuple[int, int]:
+def left_out(regions: Regions, other: Regions, known_HW: Array, minimum: int) -> tuple[int, int]:
     """How many objects there are, and how many of them another mask shows nothing of.
 
     An object is shown where a region of the other mask is its counterpart: at least a tenth as
@@ -67,15 +65,13 @@ def left_out(
     Args:
         regions: of the mask whose objects are looked for; it is False where not both labels are
             known.
-        others: regions of the other mask, and of other placements of it.
-        known_HW: where both labels are known.
+        other: regions of the other mask, moved to where they lie on the first one.
+        known_HW: where both labels are known, the other one after it was moved.
         minimum: px of the smallest object.
     """
     import cv2
 
-    found_M = np.zeros(len(regions.area_M), bool)
-    for other in others:
-        found_M |= _shown(regions, other)
+    found_M = _shown(regions, other)
     counted_M = regions.area_M >= minimum
     if not known_HW.all():
         beside_HW = cv2.dilate((~known_HW).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0

@@ -48,14 +48,13 @@ class OutlineFit:
     dilation_weight: float
 
 
-def translation(clean_HW: Array, noisy_HW: Array, known_HW: Array, reach: int) -> tuple[int, int]:
-    """The whole-pixel (dx, dy) that moves the clean mask onto the noisy one best.
+def gains(clean_HW: Array, noisy_HW: Array, known_HW: Array, reach: int) -> Array:
+    """By how many pixels fewer two masks differ when the clean one is moved: float `Y X`.
 
-    Of all translations of at most `reach` px the one that takes away most disagreement: by how many
-    pixels fewer the masks differ than they do in place, counted over the pixels that meet after the
-    translation. (Over all pixels, moving a part that was left out off the picture would pass for
-    agreement.) The counts at all translations come from correlations by the fast Fourier
-    transform; those by which less than half of the known pixels meet are left out.
+    Counted over the pixels that meet after the translation. (Over all pixels, moving a part that
+    was left out off the picture would pass for agreement.) The counts at all translations of -reach
+    to reach px down and to the right come from correlations by the fast Fourier transform. Minus
+    infinity where less than half of the known pixels meet.
 
     Args:
         clean_HW: bool.
@@ -87,10 +86,21 @@ def translation(clean_HW: Array, noisy_HW: Array, known_HW: Array, reach: int) -
     # at the pixels that meet, as the clean and as the noisy mask has them: what is left out of one,
     # or put into the other, must not count as gain once it is off the picture
     in_place_YX = np.minimum(correlated(apart, known), correlated(known, apart))
-    length_YX = np.hypot(steps[:, None], steps[None, :])
-    gain_YX = in_place_YX - differing_YX - SHORTEST_FIRST * length_YX
+    gain_YX: Array = in_place_YX - differing_YX
     gain_YX[met_YX < 0.5 * known_HW.sum()] = -np.inf
-    y, x = np.unravel_index(int(gain_YX.argmax()), gain_YX.shape)
+    return gain_YX
+
+
+def translation(gain_YX: Array) -> tuple[int, int]:
+    """The (dx, dy) that gains most; the shorter of two that gain alike.
+
+    Args:
+        gain_YX: of `gains`, or a sum of several.
+    """
+    reach = len(gain_YX) // 2
+    steps = np.arange(-reach, reach + 1)
+    score_YX = gain_YX - SHORTEST_FIRST * np.hypot(steps[:, None], steps[None, :])
+    y, x = np.unravel_index(int(score_YX.argmax()), score_YX.shape)
     return int(steps[x]), int(steps[y])
 
 

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable
 
-from goldseam.errors import GoldseamError
+from goldseam.errors import GoldseamError, InvalidConfig
 
 SEE_FORMAT = "docs/audit.md describes the format of predictions."
 
 
 class InvalidPredictions(GoldseamError):
     """Predictions break their format or do not fit the dataset; names file, row and column."""
+
+
+class NothingToPredict(InvalidConfig):
+    """No task of the dataset can be predicted out of fold: an audit does without."""
 
 
 def listed(names: Iterable[object], limit: int = 8) -> str:

@@ -11,12 +11,12 @@ import numpy as np
 
 from goldseam.audit.label_side import LabelSide
 from goldseam.audit.predictions.config import PredictionsConfig
+from goldseam.audit.predictions.faults import NothingToPredict
 from goldseam.audit.predictions.folds import group_folds
 from goldseam.audit.predictions.pictures import stored_pictures, working_size
 from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, Array
 from goldseam.dataset.reading import Dataset
 from goldseam.dataset.schema import Kind, Task
-from goldseam.errors import InvalidConfig
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ def prepare(config: PredictionsConfig, dataset: Dataset, labels: LabelSide) -> J
 
     Raises:
         InvalidDataset: the configuration names a task that the dataset does not have.
-        InvalidConfig: nothing can be predicted; says why.
+        NothingToPredict: says why.
     """
     info = dataset.info
     for name in config.tasks:
@@ -91,7 +91,7 @@ def prepare(config: PredictionsConfig, dataset: Dataset, labels: LabelSide) -> J
     tasks = tuple(name for name in fitting if name not in skipped)
     if not tasks:
         reasons = "; ".join(f"{name}: {why}" for name, why in skipped.items())
-        raise InvalidConfig(
+        raise NothingToPredict(
             f"no task of dataset '{info.name}' can be predicted out of fold ({reasons}).",
             remedy="Label images of several groups and store their pictures, or give predictions "
             "with --predictions.",

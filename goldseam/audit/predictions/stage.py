@@ -48,7 +48,8 @@ def crossfit(
         checkpoint: folder of a frozen network, for `features: checkpoint` or `auto`.
 
     Raises:
-        InvalidConfig: no task can be predicted, or a checkpoint is asked for and none is given.
+        NothingToPredict: no task can be predicted; says why.
+        InvalidConfig: a checkpoint is asked for and none is given.
         InvalidDataset: there is no such task, or a label or picture cannot be decoded.
         MissingInput: there is no such checkpoint or backbone.
     """
