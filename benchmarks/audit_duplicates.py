@@ -219,8 +219,8 @@ def main(quick: bool, out: Path | None) -> None:
     )
     figure = (
         f"recall {recall(ours, MILD):.1%} (ImageHash {recall(peer, MILD):.1%}) after "
-        f"recompression, scaling, light and grain, at least {least:.1%} after any of them; {cuts}; false pairs "
-        f"among {len(images):,} different tiles: {max(false(ours))} (ImageHash "
+        f"recompression, scaling, light and grain, at least {least:.1%} after any of them; {cuts}; "
+        f"false pairs among {len(images):,} different tiles: {max(false(ours))} (ImageHash "
         f"{max(false(peer))}); {pictures:,.0f} pictures of 64 px a second, pairs among "
         f"{sizes[-1]:,} hashes in {statistics.median(row.seconds for row in largest):.0f} s, "
         f"{statistics.median(row.ratio for row in largest):.0f} times as fast as all with all"

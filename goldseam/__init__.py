@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from goldseam.dataset.checking import check_dataset
     from goldseam.dataset.codecs import Boxes
     from goldseam.dataset.ingest import IngestConfig, ingest
+    from goldseam.dataset.formats import (
+        CocoImport,
+        CsvImport,
+        import_coco,
+        import_csv,
+        open_source,
+    )
     from goldseam.dataset.reading import Dataset, open_dataset
     from goldseam.dataset.schema import DatasetInfo, Kind, Task
     from goldseam.dataset.writing import Sample, write_dataset
@@ -40,6 +47,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "AuditConfig": "audit.config",
     "Boxes": "dataset.codecs",
+    "CocoImport": "dataset.formats",
+    "CsvImport": "dataset.formats",
     "Dataset": "dataset.reading",
     "DatasetInfo": "dataset.schema",
     "EvaluateConfig": "evaluation.config",
@@ -58,10 +67,13 @@ _HOMES = {
     "check_dataset": "dataset.checking",
     "evaluate": "evaluation.stage",
     "finetune": "finetuning.stage",
+    "import_coco": "dataset.formats",
+    "import_csv": "dataset.formats",
     "ingest": "dataset.ingest",
     "load_checkpoint": "models.checkpoint",
     "load_recipe": "recipe",
     "open_dataset": "dataset.reading",
+    "open_source": "dataset.formats",
     "pretrain": "pretraining.stage",
     "promote": "registry.stage",
     "publish": "dashboard.stage",
@@ -73,6 +85,8 @@ _HOMES = {
 __all__ = [
     "AuditConfig",
     "Boxes",
+    "CocoImport",
+    "CsvImport",
     "Dataset",
     "DatasetInfo",
     "EvaluateConfig",
@@ -92,10 +106,13 @@ __all__ = [
     "check_dataset",
     "evaluate",
     "finetune",
+    "import_coco",
+    "import_csv",
     "ingest",
     "load_checkpoint",
     "load_recipe",
     "open_dataset",
+    "open_source",
     "pretrain",
     "promote",
     "publish",

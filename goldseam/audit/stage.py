@@ -21,6 +21,8 @@ from goldseam.storage.atomic import atomic_folder, write_text
 
 REPORT, RANKING = "audit.json", "annotate_next.parquet"
 SCHEMA_VERSION = 1
+# what only the next stages need
+HIDDEN = ("key", "digest", "folder")
 
 
 def audit(
@@ -98,11 +100,9 @@ def audit(
 
 
 def report_of(result: AuditResult) -> dict[str, object]:
-    """What `audit.json` says: the result without what only the next stages need."""
+    """What `audit.json` says; `goldseam.audit.schema` documents it."""
     body = pydantic.TypeAdapter(AuditResult).dump_python(result, mode="json")
-    for name in ("key", "digest", "folder"):
-        del body[name]
-    return {"schema": SCHEMA_VERSION, **body}
+    return {"schema": SCHEMA_VERSION, **{k: v for k, v in body.items() if k not in HIDDEN}}
 
 
 def _digest(predictions: Path) -> str:

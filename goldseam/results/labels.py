@@ -396,7 +396,9 @@ class DriftTest:
 
     Attributes:
         what: `coverage`, `category`, `source`, `noise`, `metadata`, `image`, `embedding`,
-            `vocabulary`, `rows`.
+            `vocabulary`, `rows`; `new_metadata`, `new_image` and `new_embedding` of the images that
+            only the newer version has; `added_labels`, `removed_labels`, `changed_labels`,
+            `changed_images` and `moved_images`, counted in `after`, of those that both have.
         task: None where it is about images.
         category: None where it is about the task as a whole.
         split: None for all.

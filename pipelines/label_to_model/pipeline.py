@@ -1,4 +1,4 @@
-"""From broken labels to a promoted model: the whole pipeline, with its two gates.
+"""From broken labels to a promoted model: the whole pipeline, with its gates.
 
 Each condition has an Else that stops the run, so no gate is passed or skipped in silence: a run
 that ends as a success has promoted its model.
@@ -29,6 +29,10 @@ OPEN = "pass"  # what a gate's task returns when it lets the run go on
 DATA_REMEDY = (
     "Mend the labels that the reasons name ('goldseam dataset check' lists them by row), or change "
     "the expectations in the recipe's section 'validate'."
+)
+LABELS_REMEDY = (
+    "The audit's page shows what breaks a limit, label by label. Mend it, or change the limits in "
+    "the recipe's section 'audit.gate'."
 )
 MODEL_REMEDY = (
     "The champion stays as it is. The page compares the models: change the recipe and run again, "
@@ -105,7 +109,7 @@ class Run:
     data: dict[str, Any]
 
     def check_then_learn(self) -> None:
-        """The first gate: labels that break their expectations train nothing."""
+        """The first gates: labels that break form or limits train nothing."""
         validated = self.pods.light(validate(config=self.section["validate"], **self.data))
         audited = self.pods.light(audit(config=self.section["audit"], **self.data))
         labels = {
@@ -114,7 +118,10 @@ class Run:
             "audit": audited.outputs["findings"],
         }
         with dsl.If(validated.outputs["Output"] == OPEN, name="data-is-valid"):
-            self._evaluate_then_promote(labels | self._learn())
+            with dsl.If(audited.outputs["Output"] == OPEN, name="labels-keep-their-limits"):
+                self._evaluate_then_promote(labels | self._learn())
+            with dsl.Else(name="labels-break-a-limit"):
+                self._stop("labels", audited.outputs["summary"], LABELS_REMEDY, labels)
         with dsl.Else(name="data-is-invalid"):
             self._stop("data", validated.outputs["summary"], DATA_REMEDY, labels)
 

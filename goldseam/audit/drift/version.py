@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from goldseam.audit.label_side import LabelSide
+from goldseam.audit.pictures import SCHEMA
 from goldseam.dataset.codecs import Array
 from goldseam.errors import InvalidConfig, InvalidDataset
 from goldseam.results import NoiseRate
@@ -70,8 +71,6 @@ class Version:
         Raises:
             InvalidDataset: a picture belongs to no image.
         """
-        from goldseam.audit.pictures import SCHEMA
-
         pictures = SCHEMA.empty_table() if self.pictures is None else self.pictures
         place = pc.index_in(pictures.column("image_id"), self.labels.image_ids)
         if place.null_count:

@@ -138,10 +138,10 @@ class NoiseMeasure:
         first = 0 if task.kind is Kind.SEGMENTATION else 1
         masks = {}
         for category in present[present >= first].tolist():
-            pair = known_HW & (clean_HW == category), known_HW & (noisy_HW == category)
+            pair = clean_HW == category, noisy_HW == category
             if speckled:
-                pair = known_HW & smoothed(pair[0]), known_HW & smoothed(pair[1])
-            masks[category] = pair
+                pair = smoothed(pair[0]), smoothed(pair[1])
+            masks[category] = clean_known_HW & pair[0], noisy_known_HW & pair[1]
         self._compare_masks(image_id, of, masks, known_HW)
 
     def _count_pixels(
@@ -171,21 +171,25 @@ class NoiseMeasure:
     ) -> None:
         """Objects left out and put in, and how the outlines lie, by category."""
         reach, known = self._config.reach, int(known_HW.sum())
+        comparable = {
+            category: (clean_HW & known_HW, noisy_HW & known_HW)
+            for category, (clean_HW, noisy_HW) in masks.items()
+        }
         gained = {
             category: gains(*pair, known_HW, reach)
-            for category, pair in masks.items()
+            for category, pair in comparable.items()
             if self._can_be_placed(pair, known)
         }
         # objects are looked for where the label as a whole has them: a few px beside their place
-        move = translation(sum(gained.values())) if gained else (0, 0)
+        move = translation(np.sum([*gained.values()], axis=0)) if gained else (0, 0)
         for category, pair in masks.items():
             self._count_objects(of, category, pair, move, known_HW)
-            if category in gained:
-                start = translation(gained[category])
-                fit = compare_outlines(*pair, known_HW, start, reach)
-                if fit is not None:
-                    differing = int((pair[0] != pair[1]).sum())
-                    self._add(image_id, of[0], category, known, differing, fit)
+        for category, gain_YX in gained.items():
+            clean_HW, noisy_HW = comparable[category]
+            fit = compare_outlines(clean_HW, noisy_HW, known_HW, translation(gain_YX), reach)
+            if fit is not None:
+                differing = int((clean_HW != noisy_HW).sum())
+                self._add(image_id, of[0], category, known, differing, fit)
 
     def _can_be_placed(self, pair: tuple[Array, Array], known: int) -> bool:
         """Whether both masks show enough of a category, and of what is not of it."""
@@ -200,16 +204,24 @@ class NoiseMeasure:
         move: tuple[int, int],
         known_HW: Array,
     ) -> None:
-        ids, regions = np.array([category]), [Regions.of(mask_HW) for mask_HW in pair]
+        ids = np.array([category])
+        clean, noisy = (Regions.of(mask_HW) for mask_HW in pair)
         back = -move[0], -move[1]
-        for (objects, missed), own, other, there, sides in (
-            (OMISSION, *regions, back, (ids, None)),
-            (INVENTION, *regions[::-1], move, (None, ids)),
-        ):
+
+        def add(
+            kinds: tuple[Counted, Counted],
+            own: Regions,
+            other: Regions,
+            there: tuple[int, int],
+            *sides: Array | None,
+        ) -> None:
             both_known_HW = known_HW & moved(known_HW, *there)
             found = left_out(own, other.moved(*there), both_known_HW, self._config.minimum_object)
-            for counted, number in zip((objects, missed), found, strict=True):
+            for counted, number in zip(kinds, found, strict=True):
                 self._counts.add(of, counted, np.array([number]), *sides)
+
+        add(OMISSION, clean, noisy, back, ids)
+        add(INVENTION, noisy, clean, move, None, ids)
 
     def _add_values(self, image_id: str, noisy: str, difference: ValueDifference) -> None:
         self._add(image_id, noisy, NO_CATEGORY, difference.pixels, None, difference)

@@ -9,6 +9,7 @@ import numpy as np
 
 from goldseam.dataset.codecs import Array
 
+MOSTLY_KNOWN = 0.75
 SMALLEST_COUNTERPART, SHARED, COVERED = 0.1, 0.25, 0.5
 SPECKLED = 0.005
 
@@ -55,47 +56,40 @@ class Regions:
 def left_out(regions: Regions, other: Regions, known_HW: Array, minimum: int) -> tuple[int, int]:
     """How many objects there are, and how many of them another mask shows nothing of.
 
-    An object is shown where a region of the other mask is its counterpart: at least a tenth as
-    large, and the two share at least a quarter of the smaller one (a neighbor that grew touches
-    it, a speck falls into it; neither shows it); or where half of it is covered all the same.
-
-    An object that borders on pixels which not both labels know counts only where it is shown: its
-    counterpart may lie there.
+    An object counts where both labels are known on most of it; whether it counts never depends on
+    what the other label says. It is shown where a region of the other mask is its counterpart: at
+    least a tenth as large, and the two share at least a quarter of the smaller one (a neighbor that
+    grew touches it, a speck falls into it; neither shows it); or where half of it is covered all
+    the same.
 
     Args:
-        regions: of the mask whose objects are looked for; it is False where not both labels are
-            known.
+        regions: of the mask whose objects are looked for.
         other: regions of the other mask, moved to where they lie on the first one.
         known_HW: where both labels are known, the other one after it was moved.
         minimum: px of the smallest object.
     """
-    import cv2
-
-    found_M = _shown(regions, other)
-    counted_M = regions.area_M >= minimum
-    if not known_HW.all():
-        beside_HW = cv2.dilate((~known_HW).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        counted_M &= found_M | (regions.pixels(beside_HW) == 0)
+    known_M = regions.pixels(known_HW)
+    counted_M = (known_M >= MOSTLY_KNOWN * regions.area_M) & (known_M >= minimum)
     counted_M[0] = False
+    found_M = _shown(regions, known_M, other, known_HW)
     return int(counted_M.sum()), int((counted_M & ~found_M).sum())
 
 
-def _shown(regions: Regions, other: Regions) -> Array:
+def _shown(regions: Regions, known_M: Array, other: Regions, known_HW: Array) -> Array:
     """Bool M: the regions that have a counterpart, or are covered by half."""
-    both_HW = (regions.label_HW > 0) & (other.label_HW > 0)
+    both_HW = known_HW & (regions.label_HW > 0) & (other.label_HW > 0)
     count = len(other.area_M)
     pair_P, shared_P = np.unique(
         regions.label_HW[both_HW].astype(np.int64) * count + other.label_HW[both_HW],
         return_counts=True,
     )
     own_P, other_P = np.divmod(pair_P, count)
-    area_P, against_P = regions.area_M[own_P], other.area_M[other_P]
+    area_P, against_P = known_M[own_P], other.area_M[other_P]
     alike_P = against_P >= SMALLEST_COUNTERPART * area_P
     counterpart_P = alike_P & (shared_P >= SHARED * np.minimum(area_P, against_P))
-    shown_M = np.bincount(own_P, shared_P, len(regions.area_M)) >= COVERED * regions.area_M
+    shown_M: Array = np.bincount(own_P, shared_P, len(known_M)) >= COVERED * known_M
     shown_M[own_P[counterpart_P]] = True
-    result: Array = shown_M
-    return result
+    return shown_M
 
 
 def smoothed(mask_HW: Array) -> Array:

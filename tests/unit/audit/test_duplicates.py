@@ -158,6 +158,13 @@ def test_a_hash_alone_makes_no_duplicate(tmp_path):
     assert summary.near == 1
 
 
+@pytest.mark.parametrize("light", [0.7, 0.85, 1.15])
+def test_a_copy_in_other_light_is_a_copy(tmp_path, light):
+    copy = (scene(1) * light).clip(0, 255).astype(np.uint8)
+    summary, _ = audited(tmp_path, [("train", scene(1), {}), ("test", copy, {})])
+    assert (summary.near, summary.leaks) == (1, 1)
+
+
 def test_order_of_the_measurements_changes_nothing(tmp_path):
     rows = [("train", scene(seed % 5), {}) for seed in range(9)]
     first = audited(tmp_path, rows)

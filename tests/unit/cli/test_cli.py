@@ -156,7 +156,7 @@ def test_a_dataset_without_a_noisy_task_can_be_audited_and_validated(goldseam, t
     ]
     write_dataset(tmp_path / "d", info, {"train": samples})
     code, out, err = goldseam(
-        "audit", tmp_path / "d", "--out", tmp_path / "a", "--set", "audit.band=3"
+        "audit", tmp_path / "d", "--out", tmp_path / "a", "--set", "audit.measure.noise.band=3"
     )
     assert code == 0, err
     assert "every task" in out
