@@ -318,7 +318,8 @@ def main(quick: bool, out: Path | None) -> None:
     never = statistics.mean(each.flags_never_annotated for each in naives)
     figure = (
         f"at least {ratio:.1f}x as fast where 2 % are wrong; {'; '.join(parts)}; against "
-        f"cleanlab's other filters F1 is lower in {len(behind)} of {len(others)} runs, by at most {deficit:.3f}; "
+        f"cleanlab's other filters F1 is lower in {len(behind)} of {len(others)} runs, by at most "
+        f"{deficit:.3f}; "
         f"{sizes[-1].images:,} x 80 in {sizes[-1].seconds:.1f} s and {sizes[-1].peak_gib:.2f} GiB; "
         f"handed unknown as absent, cleanlab's multi-label filter flags {round(never):,} entries "
         "that nobody annotated"

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from goldseam.dashboard.stage import publish
     from goldseam.dataset.checking import check_dataset
     from goldseam.dataset.codecs import Boxes
-    from goldseam.dataset.ingest import IngestConfig, ingest
     from goldseam.dataset.formats import (
         CocoImport,
         CsvImport,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         import_csv,
         open_source,
     )
+    from goldseam.dataset.ingest import IngestConfig, ingest
     from goldseam.dataset.reading import Dataset, open_dataset
     from goldseam.dataset.schema import DatasetInfo, Kind, Task
     from goldseam.dataset.writing import Sample, write_dataset

@@ -7,8 +7,9 @@ import pyarrow as pa
 from goldseam.audit.label_side import LabelSide
 from goldseam.audit.noise.box_noise import box_noise
 from goldseam.audit.noise.config import NoiseConfig
+from goldseam.audit.noise.disagreement import MEASURED
 from goldseam.audit.noise.mask_noise import mask_noise
-from goldseam.audit.noise.measure import NOISE_COUNTS, OF_IDS, OF_VALUES
+from goldseam.audit.noise.measure import NOISE_COUNTS, OF_VALUES
 from goldseam.audit.noise.section import NoiseSection, joined
 from goldseam.audit.noise.tag_noise import tag_noise
 from goldseam.audit.noise.value_noise import value_noise
@@ -41,7 +42,7 @@ def audit_noise(
             sections.append(tag_noise(labels, name, config))
         elif task.kind is Kind.DETECTION:
             sections.append(box_noise(labels, name, config))
-        elif NOISE_COUNTS in tables and task.kind in OF_IDS:
+        elif NOISE_COUNTS in tables and task.kind in MEASURED:
             sections.append(mask_noise(labels, name, tables, config))
         elif NOISE_COUNTS in tables and task.kind in OF_VALUES:
             sections.append(value_noise(labels, name, tables, config))

@@ -62,23 +62,25 @@ def match(a: BoxTable, b: BoxTable, minimum: float) -> Array:
         b: the same.
         minimum: intersection over union of a pair.
     """
-    partner_A = np.full(len(a.image_M), -1, np.int64)
+    partner_A, taken_B = np.full(len(a.image_M), -1, np.int64), np.zeros(len(b.image_M), bool)
     for a_P, b_P in pairs_within_images(a.image_M, b.image_M):
         union_P, _ = overlap(a.corners_M4[a_P], b.corners_M4[b_P])
         score_P = union_P + SAME_CATEGORY * (a.category_M[a_P] == b.category_M[b_P])
         near_P = union_P >= minimum
-        _take_best(a_P[near_P], b_P[near_P], score_P[near_P], partner_A)
+        _take_best(a_P[near_P], b_P[near_P], score_P[near_P], (partner_A, taken_B))
     return partner_A
 
 
-def _take_best(a_P: Array, b_P: Array, score_P: Array, partner_A: Array) -> None:
-    """Write the partners that pairs give each other, best scores first, into `partner_A`."""
+def _take_best(a_P: Array, b_P: Array, score_P: Array, found: tuple[Array, Array]) -> None:
+    """Write the partners that pairs give each other, best scores first, into partner and taken."""
+    partner_A, taken_B = found
     order = np.argsort(-score_P, kind="stable")
     a_P, b_P = a_P[order], b_P[order]
     while len(a_P):
         best_P = _is_first(a_P) & _is_first(b_P)
         partner_A[a_P[best_P]] = b_P[best_P]
-        free_P = ~np.isin(a_P, a_P[best_P]) & ~np.isin(b_P, b_P[best_P])
+        taken_B[b_P[best_P]] = True
+        free_P = (partner_A[a_P] < 0) & ~taken_B[b_P]
         a_P, b_P = a_P[free_P], b_P[free_P]
 
 

@@ -1,59 +1,32 @@
-"""How much a noisy label differs from its clean version, pixel by pixel where both are known.
+"""How much a noisy mask differs from its clean version, pixel by pixel where both are known.
 
 Shapes: C categories, H and W pixels. Counts are kept, not rates, so that images, shards and splits
 add up; memory does not grow with the number of images.
 """
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
-from goldseam.dataset.codecs import Array, BadCell, decode_label
-from goldseam.dataset.reading import Dataset, open_shard
-from goldseam.dataset.schema import DatasetInfo, Kind, Task
-from goldseam.errors import InvalidDataset
-from goldseam.progress import Step, progress
+from goldseam.dataset.codecs import Array, BadCell
+from goldseam.dataset.schema import Kind, Task
 from goldseam.results import Disagreement
 
 MEASURED = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY)
 INTERIOR, BOUNDARY = 0, 1
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
 class PixelCounts:
     """Pixels of which both labels are known.
 
     Attributes:
-        images: how many were added.
+        images: that carry both labels.
         confusion_2CC: int64; interior and boundary, clean category, noisy category.
     """
 
     images: int
     confusion_2CC: Array
-
-    @classmethod
-    def none(cls, categories: int) -> "PixelCounts":
-        """Nothing counted yet."""
-        return cls(0, np.zeros((2, categories, categories), np.int64))
-
-    def add(self, clean_HW: Array, noisy_HW: Array, counted_HW: Array, boundary_HW: Array) -> None:
-        """Count one image.
-
-        Args:
-            clean_HW: category ids.
-            noisy_HW: category ids of the same vocabulary.
-            counted_HW: True where both are known.
-            boundary_HW: True within the boundary band.
-        """
-        categories = self.confusion_2CC.shape[1]
-        part = boundary_HW[counted_HW].astype(np.int64)
-        cell = (part * categories + clean_HW[counted_HW]) * categories + noisy_HW[counted_HW]
-        counts = np.bincount(cell, minlength=self.confusion_2CC.size)
-        self.confusion_2CC += counts.reshape(self.confusion_2CC.shape)
-        self.images += 1
 
     def pixels(self, part: int | None = None) -> int:
         """Pixels counted: of a part (`INTERIOR`, `BOUNDARY`) or of both."""
@@ -68,20 +41,6 @@ class PixelCounts:
         """Differing over counted pixels; None when none were counted."""
         pixels = self.pixels(part)
         return self.differing(part) / pixels if pixels else None
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """The disagreement of one noisy task in one split, with the counts behind the rates."""
-
-    rates: Disagreement
-    counts: PixelCounts
-
-    @property
-    def boundary_share(self) -> float | None:
-        """Share of the differing pixels that lie in the boundary band; None when none differ."""
-        differing = self.counts.differing()
-        return self.counts.differing(BOUNDARY) / differing if differing else None
 
 
 def boundary_band(label_HW: Array, known_HW: Array, band: int) -> Array:
@@ -106,55 +65,6 @@ def boundary_band(label_HW: Array, known_HW: Array, band: int) -> Array:
     return within_HW
 
 
-def noisy_pairs(info: DatasetInfo) -> list[tuple[str, str]]:
-    """(clean, noisy) names of the tasks whose disagreement is measured: those of category ids."""
-    return [
-        (task.noisy_version_of, name)
-        for name, task in info.tasks.items()
-        if task.noisy_version_of is not None and task.kind in MEASURED
-    ]
-
-
-def measure_disagreement(dataset: Dataset, clean: str, noisy: str, band: int) -> list[Measured]:
-    """Compare a noisy task with its clean version in every split, where both are known.
-
-    Args:
-        dataset: an open dataset.
-        clean: name of the clean task.
-        noisy: name of the noisy task.
-        band: px of the boundary band.
-
-    Raises:
-        InvalidDataset: a label cannot be decoded or compared; says which.
-    """
-    info = dataset.info
-    categories = vocabulary(info.task(clean))
-    measured = []
-    with progress("disagreement", info.rows()) as step:
-        for split in info.splits:
-            counts = PixelCounts.none(len(categories))
-            for where, clean_cell, noisy_cell in _known_pairs(dataset, split, clean, noisy, step):
-                try:
-                    clean_HW, clean_known_HW = category_ids(
-                        info.task(clean), decode_label(info.task(clean), clean_cell)
-                    )
-                    noisy_HW, noisy_known_HW = category_ids(
-                        info.task(noisy), decode_label(info.task(noisy), noisy_cell)
-                    )
-                    check_size(clean_HW, noisy_HW)
-                except BadCell as error:
-                    raise InvalidDataset(f"{where}: {error}.", remedy=error.remedy) from error
-                counts.add(
-                    clean_HW,
-                    noisy_HW,
-                    clean_known_HW & noisy_known_HW,
-                    boundary_band(clean_HW, clean_known_HW, band),
-                )
-            rates = disagreement((clean, noisy), split, band, categories, counts)
-            measured.append(Measured(rates, counts))
-    return measured
-
-
 def vocabulary(task: Task) -> tuple[str, ...]:
     """Names of the category ids of a mask; those of boundaries and saliency have no own names."""
     return task.categories if task.kind is Kind.SEGMENTATION else ("absent", "present")
@@ -174,24 +84,6 @@ def category_ids(task: Task, label_HW: Array) -> tuple[Array, Array]:
             f"category id {label_HW[outside][0]}", f"ids of 0 to {last}, or {task.ignore}"
         )
     return np.where(known_HW, label_HW, 0).astype(np.int64), known_HW
-
-
-def _known_pairs(
-    dataset: Dataset, split: str, clean: str, noisy: str, step: Step
-) -> Iterator[tuple[str, Any, Any]]:
-    """Where it stands, clean cell and noisy cell of each image that has both."""
-    for shard in dataset.shards(split):
-        with open_shard(dataset.path / shard.file) as parquet:
-            for number in range(parquet.num_row_groups):
-                # null masks first: most row groups of scarce labels need no picture read
-                masks = parquet.read_row_group(number, columns=[f"{clean}.path", f"{noisy}.path"])
-                both = pc.and_(masks.column(clean).is_valid(), masks.column(noisy).is_valid())
-                if pc.any(both).as_py():
-                    columns = ["image_id", clean, noisy]
-                    table = parquet.read_row_group(number, columns=columns).filter(both)
-                    for row in table.to_pylist():
-                        yield f"{shard.file}, image '{row['image_id']}'", row[clean], row[noisy]
-                step(masks.num_rows)
 
 
 def check_size(clean_HW: Array, noisy_HW: Array) -> None:

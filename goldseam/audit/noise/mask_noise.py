@@ -162,9 +162,9 @@ def _objects(
                 of = "regions" if category is None else f"{category} regions"
                 share = with_interval(estimate)
                 sentence = (
-                    f"{noisy} shows nothing of {share} of the {of} of {clean}."
+                    f"{noisy} leaves out {share} of the {of} of {clean}."
                     if kind == "omission"
-                    else f"{clean} shows nothing of {share} of the {of} of {noisy}."
+                    else f"Of the {of} of {noisy}, {share} are not in {clean}."
                 )
                 found.append(
                     NoiseRate(noisy, clean, category, kind, estimate, images, METHOD, sentence)

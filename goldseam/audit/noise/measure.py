@@ -12,7 +12,7 @@ import pyarrow as pa
 from goldseam.audit.measuring import Seen
 from goldseam.audit.noise.config import NoiseConfig
 from goldseam.audit.noise.counts import NO_CATEGORY, Counted, CountTable
-from goldseam.audit.noise.disagreement import boundary_band, category_ids, check_size
+from goldseam.audit.noise.disagreement import MEASURED, boundary_band, category_ids, check_size
 from goldseam.audit.noise.intervals import bundle_of
 from goldseam.audit.noise.objects import Regions, is_speckled, left_out, moved, smoothed
 from goldseam.audit.noise.outlines import OutlineFit, compare_outlines, gains, translation
@@ -40,13 +40,12 @@ IMAGES_SCHEMA = pa.schema(
         pa.field("noisy_task", pa.string(), nullable=False),
         pa.field("category", pa.int32(), nullable=False),  # -1 for the label as a whole
         pa.field("pixels", pa.int64(), nullable=False),  # at which both labels are known
-        pa.field("differing", pa.int64()),  # null where labels are no categories
+        pa.field("differing", pa.int64()),  # of the whole label; null where it is no category ids
         *(pa.field(name, pa.float64()) for name, _ in NUMBERS),  # null where undefined
     ]
 )
 OMISSION = (Counted.CLEAN_OBJECTS, Counted.OMITTED)
 INVENTION = (Counted.NOISY_OBJECTS, Counted.INVENTED)
-OF_IDS = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY)
 OF_VALUES = (Kind.REGRESSION, Kind.NORMALS)
 
 
@@ -67,7 +66,7 @@ class NoiseMeasure:
         self._pairs = [
             (task.noisy_version_of, name, info.tasks[task.noisy_version_of], task)
             for name, task in info.tasks.items()
-            if task.noisy_version_of is not None and task.kind in OF_IDS + OF_VALUES
+            if task.noisy_version_of is not None and task.kind in MEASURED + OF_VALUES
         ]
         self._counts = CountTable()
         self._rows: list[dict[str, Any]] = []
@@ -86,7 +85,7 @@ class NoiseMeasure:
             of = (noisy, seen.split, bundle_of(seen.group))
             self._counts.add(of, Counted.IMAGES, np.ones(1, np.int64))
             try:
-                if noisy_task.kind in OF_IDS:
+                if noisy_task.kind in MEASURED:
                     ids = category_ids(clean_task, labels[0]), category_ids(noisy_task, labels[1])
                     check_size(ids[0][0], ids[1][0])
                     self._compare_ids(seen.image_id, of, clean_task, *ids)
@@ -188,8 +187,7 @@ class NoiseMeasure:
             clean_HW, noisy_HW = comparable[category]
             fit = compare_outlines(clean_HW, noisy_HW, known_HW, translation(gain_YX), reach)
             if fit is not None:
-                differing = int((clean_HW != noisy_HW).sum())
-                self._add(image_id, of[0], category, known, differing, fit)
+                self._add(image_id, of[0], category, known, None, fit)
 
     def _can_be_placed(self, pair: tuple[Array, Array], known: int) -> bool:
         """Whether both masks show enough of a category, and of what is not of it."""

@@ -14,7 +14,7 @@ def amount(value: float, unit: str, *, digits: int | None = None) -> str:
         return percent(value)
     if digits is None:
         digits = 1 if unit == "px" else max(0, 2 - math.floor(math.log10(abs(value) or 1)))
-    shown = f"{value:.{min(digits, 6)}f}"
+    shown = f"{round(value, min(digits, 6)) + 0.0:.{min(digits, 6)}f}"  # not -0.0
     return f"{shown}{'' if unit in ('°', RATIO) else ' '}{unit}"
 
 

@@ -1,5 +1,7 @@
 """Options of the pseudo-label audit."""
 
+from typing import Annotated
+
 import pydantic
 
 from goldseam.artifacts import StageConfig
@@ -18,7 +20,7 @@ class PseudoLabelConfig(StageConfig):
         seed: of the draws.
     """
 
-    thresholds: tuple[pydantic.confloat(ge=0.5, le=1), ...] = (0.9,)  # type: ignore[valid-type]
+    thresholds: tuple[Annotated[float, pydantic.Field(ge=0.5, le=1)], ...] = (0.9,)
     maximum_wrong: float = pydantic.Field(default=0.05, gt=0, lt=1)
     minimum_compared: int = pydantic.Field(default=20, ge=1)
     resamples: int = pydantic.Field(default=1000, ge=20, le=100_000)

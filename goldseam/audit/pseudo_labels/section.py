@@ -23,6 +23,7 @@ from goldseam.audit.pseudo_labels.tags import (
     verdict,
 )
 from goldseam.dataset.codecs import UNKNOWN, Array
+from goldseam.errors import InvalidConfig
 from goldseam.page import percent
 from goldseam.results import Estimate, PseudoLabelAudit
 
@@ -49,8 +50,15 @@ def audit_pseudo_labels(
         Nothing where no entry with a prediction is unknown, or none is known.
 
     Raises:
+        InvalidConfig: the task has no states.
         InvalidArray: the predictions do not fit, or are no probabilities.
     """
+    if task not in labels.states:
+        raise InvalidConfig(
+            f"pseudo-labels of '{task}' cannot be judged on the label side.",
+            remedy=f"Choose a task of tags or boxes ({', '.join(labels.states) or 'none'}); for "
+            "masks use goldseam.audit.pseudo_mask_errors.",
+        )
     states_NC = labels.states[task]
     probability_NC = np.asarray(probabilities_NC)
     same_shape(probability_NC, states_NC.shape, f"predictions of '{task}'")

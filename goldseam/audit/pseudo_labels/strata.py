@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from goldseam.audit.noise.intervals import draws, estimate, percentile_ends
+from goldseam.audit.noise.intervals import draws, estimate, percentile_ends, wilson
 from goldseam.dataset.codecs import Array
 from goldseam.results import Estimate
 
@@ -71,34 +71,44 @@ class Expected:
         total = self.total_CS[category, state]
         if not total:
             return Estimate(None, better="lower")
-        wrong_R = self.wrong_RCS[:, category, state] / total
-        return _summary(wrong_R, bounded=self.clusters_CS[category, state] > 1)
+        wrong_R = self.wrong_RCS[:, category, state]
+        return _summary(wrong_R / total, int(self.clusters_CS[category, state]))
 
     def number(self, category: int) -> Estimate:
         """Expected number of wrong ones, absent and present together."""
-        some_S = self.total_CS[category] > 0
-        if not some_S.any():
+        states = np.flatnonzero(self.total_CS[category]).tolist()
+        if not states:
             return Estimate(None, better="lower")
-        wrong_R = self.wrong_RCS[:, category][:, some_S].sum(axis=1)
-        return _summary(wrong_R, bounded=self.clusters_CS[category][some_S].min() > 1)
+        clusters = int(self.clusters_CS[category][states].min())
+        together = _summary(self.wrong_RCS[:, category][:, states].sum(axis=1), clusters)
+        if together.low is None or not self._constant(category).any():
+            return together
+        # the draws of one state cannot vary; the sum of both intervals is wide enough for any case
+        shares = [self.share(category, state) for state in states]
+        total_S = self.total_CS[category][states]
+        low, high = (
+            float(total_S @ np.array(ends))
+            for ends in ([one.low or 0 for one in shares], [one.high or 0 for one in shares])
+        )
+        return estimate(float(together.value or 0), low, high)
 
     def overall(self) -> tuple[Estimate, Estimate, Estimate]:
         """Share of "absent", share of "present", and number, over all that can be judged."""
         judged_CS = self.judged()
         wrong_RCS = np.where(judged_CS, self.wrong_RCS, 0)
         total_S = np.where(judged_CS, self.total_CS, 0).sum(axis=0)
-        bounded = bool(judged_CS.any()) and self.clusters_CS[judged_CS].max() > 1
+        clusters_S = np.where(judged_CS, self.clusters_CS, 0).max(axis=0)
+        undefined = Estimate(None, better="lower")
         shares = [
-            _summary(wrong_RCS[:, :, state].sum(axis=1) / total_S[state], bounded=bounded)
+            _summary(wrong_RCS[:, :, state].sum(axis=1) / total_S[state], int(clusters_S[state]))
             if total_S[state]
-            else Estimate(None, better="lower")
+            else undefined
             for state in (ABSENT, PRESENT)
         ]
-        number = (
-            _summary(wrong_RCS.sum(axis=(1, 2)), bounded=bounded)
-            if total_S.any()
-            else Estimate(None, better="lower")
-        )
+        if not total_S.any():
+            return undefined, undefined, undefined
+        whole = float(total_S.sum())
+        number = _summary(wrong_RCS.sum(axis=(1, 2)), int(clusters_S.max()), whole)
         return shares[ABSENT], shares[PRESENT], number
 
     def judged(self) -> Array:
@@ -106,11 +116,25 @@ class Expected:
         judged: Array = (self.total_CS > 0) & np.isfinite(self.wrong_RCS[0])
         return judged
 
+    def _constant(self, category: int) -> Array:
+        drawn_RS = self.wrong_RCS[:, category]
+        some_S = (self.total_CS[category] > 0) & np.isfinite(drawn_RS[0])
+        constant_S: Array = some_S & (drawn_RS == drawn_RS[0]).all(axis=0)
+        return constant_S
 
-def _summary(value_R: Array, *, bounded: bool) -> Estimate:
+
+def _summary(value_R: Array, clusters: int, whole: float = 1.0) -> Estimate:
+    """The estimate of a share, or of a number out of `whole`.
+
+    Where all draws are alike since nothing is wrong, or everything, they would claim certainty:
+    there Wilson's interval stands, with clusters as observations.
+    """
     value = float(value_R[0])
-    if np.isnan(value) or not bounded:
+    if np.isnan(value) or clusters < 2:
         return estimate(value, np.nan, np.nan)
+    if value in (0, whole) and (value_R == value).all():
+        low_1, high_1 = wilson(np.array([value / whole]), np.array([clusters]))
+        return estimate(value, float(low_1[0]) * whole, float(high_1[0]) * whole)
     low_1, high_1 = percentile_ends(value_R[1:, None])
     # the draws may miss an estimate that lies at the edge of what is possible
     return estimate(value, min(float(low_1[0]), value), max(float(high_1[0]), value))
@@ -126,9 +150,7 @@ def expected_wrong(
 ) -> Expected:
     """Take wrong shares from compared to all pseudo-labels, with draws of whole clusters.
 
-    Neighboring bins are joined until each holds `minimum` compared labels. Where no compared label
-    of a category and state is wrong (or each is), the draws would all be alike: then they come from
-    Jeffreys' posterior, with clusters as observations.
+    Neighboring bins are joined until each holds `minimum` compared labels.
 
     Args:
         compared: counts by stratum.
@@ -148,7 +170,6 @@ def expected_wrong(
     ]
     wrong_RCS, total_CS = np.concatenate(blocks, axis=1), compared.total_CSB.sum(axis=2)
     clusters_CS = (compared.known_GCSB.sum(axis=3) > 0).sum(axis=0)
-    _draw_the_constant(wrong_RCS, compared, total_CS, clusters_CS, seed)
     if transition_C22 is not None:
         wrong_RCS = _through_noise(wrong_RCS, total_CS, transition_C22)
     return Expected(wrong_RCS, total_CS, clusters_CS)
@@ -197,23 +218,6 @@ def _joined_bins(counted_CSB: Array, minimum: int) -> Array:
     ends_X = np.cumsum(number_XB[:, -1] + 1)
     number_XB[1:] += ends_X[:-1, None]
     return number_XB.reshape(categories, states, bins)
-
-
-def _draw_the_constant(
-    wrong_RCS: Array, compared: Compared, total_CS: Array, clusters_CS: Array, seed: int
-) -> None:
-    """Replace draws that cannot vary, in place."""
-    none_CS = (compared.differing() == 0) & (compared.known() > 0)
-    every_CS = (compared.differing() == compared.known()) & (compared.known() > 0)
-    random = np.random.default_rng([seed, 1])
-    draws_left = len(wrong_RCS) - 1
-    for constant_CS, is_all in ((none_CS, 0), (every_CS, 1)):
-        if draws_left and constant_CS.any():
-            clusters = clusters_CS[constant_CS]
-            share = random.beta(
-                is_all * clusters + 0.5, (1 - is_all) * clusters + 0.5, (draws_left, len(clusters))
-            )
-            wrong_RCS[1:, constant_CS] = share * total_CS[constant_CS]
 
 
 def _through_noise(wrong_RCS: Array, total_CS: Array, transition_C22: Array) -> Array:

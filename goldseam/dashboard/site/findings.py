@@ -5,6 +5,7 @@ audit did not examine its kind, nothing is known of it.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -54,9 +55,9 @@ def was_examined(audit: AuditEntry, task: str, issue: str) -> bool:
     )
 
 
-def open_findings(audit: AuditEntry, earlier: tuple[AuditEntry, ...] = ()) -> dict[
-    tuple[str, str], int
-]:  # fmt: skip
+def open_findings(
+    audit: AuditEntry, earlier: Sequence[AuditEntry] = ()
+) -> dict[tuple[str, str], int]:
     """(task, issue) → how many are open; 0 for what an earlier audit found and this one did not.
 
     Args:

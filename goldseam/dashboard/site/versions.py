@@ -7,7 +7,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from goldseam.dashboard.site.findings import was_examined
 from goldseam.dashboard.site.history import AuditEntry, History
 from goldseam.page import count, percent, split_name
 from goldseam.results import CoverageRow, Estimate
@@ -204,13 +203,8 @@ def findings_of(entry: AuditEntry, task: str | None = None) -> int | None:
     rows = [row for row in entry.findings if task in (None, row.task)]
     if rows:
         return sum(row.findings for row in rows)
-    names = task_names([entry]) if task is None else (task,)
-    looked = any(was_examined(entry, name, "") or _compared(entry, task) for name in names)
-    return 0 if looked else None
-
-
-def _compared(entry: AuditEntry, task: str | None) -> bool:
-    return task is None and entry.duplicates is not None
+    looked = any(task in (None, row.task) for row in entry.errors)
+    return 0 if looked or (task is None and entry.duplicates is not None) else None
 
 
 def changes(before: AuditEntry, after: AuditEntry) -> tuple[str, ...]:

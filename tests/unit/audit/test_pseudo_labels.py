@@ -11,7 +11,7 @@ from goldseam.audit.pseudo_labels.tags import pseudo_label_errors
 from goldseam.dataset.reading import open_dataset
 from goldseam.dataset.schema import DatasetInfo, Kind, Task
 from goldseam.dataset.writing import Sample, write_dataset
-from goldseam.errors import InvalidArray
+from goldseam.errors import InvalidArray, InvalidConfig
 
 QUICK = {"resamples": 200, "seed": 1}
 
@@ -333,6 +333,8 @@ def test_the_section_says_nothing_where_nothing_is_unknown(tmp_path):
 
 def test_the_section_names_bad_predictions(tmp_path):
     labels = tag_dataset(tmp_path / "d", np.ones((4, 3), np.int8), np.arange(4))
+    with pytest.raises(InvalidConfig, match="pseudo-labels of 'cover' cannot be judged"):
+        audit_pseudo_labels(labels, "cover", np.zeros((4, 3)), PseudoLabelConfig())
     with pytest.raises(InvalidArray, match="predictions of 'tags'"):
         audit_pseudo_labels(labels, "tags", np.zeros((4, 2)), PseudoLabelConfig())
     with pytest.raises(InvalidArray, match=r"row 0, category 0 is 1\.5"):
