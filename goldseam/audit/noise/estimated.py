@@ -6,7 +6,7 @@ that the audit lists. C categories.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -37,22 +37,24 @@ def rates_from_matrices(
 
     Args:
         matrices: those of the method `measured` are left out.
-        errors: of the same tasks; rows of single sources and annotators are left out.
+        errors: of the same tasks. Rows of single sources and annotators are left out, and those of
+            a method that made no matrix of the task: a contradiction with another task, say, is
+            no estimate of how many labels are wrong.
     """
+    methods = {(matrix.task, matrix.method) for matrix in matrices}
     whole = {
         (row.task, row.category): row
         for row in errors
-        if row.source is None and row.annotator is None
+        if row.source is None and row.annotator is None and (row.task, row.method) in methods
     }
     found = [_flip(row, category) for (_, category), row in whole.items()]
     for matrix in matrices:
         if matrix.method == MEASURED or matrix.part != "all":
             continue
-        row = whole.get((matrix.task, matrix.category))
         if matrix.category is not None and matrix.categories == STATES:
-            found += _of_tags(matrix, row)
+            found += _of_tags(matrix, whole.get((matrix.task, matrix.category)))
         elif matrix.categories[-1] == NOTHING:
-            found += _of_boxes(matrix, row)
+            found += _of_boxes(matrix, whole)
     return tuple(found)
 
 
@@ -85,7 +87,9 @@ def _of_tags(matrix: NoiseMatrix, row: LabelErrors | None) -> list[NoiseRate]:
     return found
 
 
-def _of_boxes(matrix: NoiseMatrix, row: LabelErrors | None) -> list[NoiseRate]:
+def _of_boxes(
+    matrix: NoiseMatrix, whole: Mapping[tuple[str, str | None], LabelErrors]
+) -> list[NoiseRate]:
     """Of a matrix whose last row and column are "nothing"."""
     joint_CC = np.nan_to_num(_array(matrix.joint))
     found = []
@@ -97,6 +101,7 @@ def _of_boxes(matrix: NoiseMatrix, row: LabelErrors | None) -> list[NoiseRate]:
         )
         for kind, part, total in kinds:
             share = part / total if total > 0 else math.nan
+            row = whole.get((matrix.task, category))
             rate = _with_interval(share, total * matrix.labels, row)
             if rate.value is not None:
                 sentence = (

@@ -105,7 +105,8 @@ class Buyer:
             value_M[part] = self._market.bundles(
                 self.row_M[part], self._buyable_MU[part], self._opening_M[part]
             )[0]
-        return np.minimum(value_M, self._cap_M)
+        capped_M: Array = np.minimum(value_M, self._cap_M)
+        return capped_M
 
     def buy_best(self, place: int, least: float, left: float) -> float:
         """Buy an image's best bundle within `left` seconds if it gains `least` for a second.

@@ -42,8 +42,8 @@ def looks(embedding_ND: Array | None, images: int, components: int) -> Array:
     variance_D, vector_DD = np.linalg.eigh(
         np.cov(sample_MD, rowvar=False).reshape(len(center_D), -1)
     )
-    leading_K = variance_D[::-1][:components]
-    kept_K = np.flatnonzero(leading_K > 1e-9 * max(float(variance_D[-1]), 1e-30))
+    leading_K: Array = variance_D[::-1][:components]
+    kept_K = np.flatnonzero(np.greater(leading_K, 1e-9 * max(float(leading_K[0]), 1e-30)))
     direction_DK = vector_DD[:, ::-1][:, kept_K]
     total = float(leading_K[kept_K].sum())
     if not total:
@@ -68,8 +68,8 @@ class Design:
     """Ridge-logistic models of all columns on what is known, and what more labels do to them.
 
     The model of a column is logistic in x, with a standard normal prior on its weights. The
-    precision of its posterior is `H = I + sum over known labels of p (1 - p) x x'`, and its expected
-    excess log-loss is half the mean over all images of `p (1 - p) x' H^-1 x` (the quadratic
+    precision of its posterior is `H = I + sum over known labels of p (1 - p) x x'`, its expected
+    excess log-loss half the mean over all images of `p (1 - p) x' H^-1 x` (the quadratic
     approximation behind A-optimal design for logistic regression: Schein and Ungar 2007; for least
     squares: Cohn, Ghahramani and Jordan 1996). One label on image x saves, by Sherman and Morrison,
 

@@ -1,1 +1,1 @@
-"""The static site over many runs: what labels were worth, version by version, and what came of it."""
+"""The static site over many runs: what labels were worth, version by version."""

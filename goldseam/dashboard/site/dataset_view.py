@@ -3,6 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ def steps(versions: Sequence[Version], site: Path) -> tuple[Step, ...]:
             tables[version.audit] = read_findings(site / AUDITS / audit_folder(version.audit))
         return tables[version.audit]
 
-    for before, after in zip(versions, versions[1:], strict=False):
+    for before, after in pairwise(versions):
         old, new = table(before), table(after)
         compared = (
             None

@@ -15,7 +15,7 @@ class ModelVersion:
     """One registered version.
 
     Attributes:
-        aliases: that point at it: as the registry said when it was read, else by the last promotion.
+        aliases: that point at it: by the registry when it was read, else by the last promotion.
         gates: decisions; empty where only a registry without reasons is known.
         refused: whether a gate kept it from its alias; None where nobody says.
         reasons: of the gates, as the registry keeps them; empty with `gates`.

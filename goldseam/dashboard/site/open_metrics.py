@@ -14,10 +14,10 @@ from goldseam.dashboard.site.history import AuditEntry, History
 from goldseam.dashboard.site.models import ModelVersion, model_versions
 from goldseam.dashboard.site.runs import GateEvent, Run, gate_events, runs_of
 from goldseam.dashboard.site.versions import Version, known_share, versions_of
-from goldseam.results import Estimate
+from goldseam.results import Estimate, Strength
 
 METRICS_FILE = "metrics.txt"
-STRENGTHS = ("weak", "moderate", "strong")
+STRENGTHS: tuple[Strength, ...] = ("weak", "moderate", "strong")
 Sample = tuple[dict[str, str], float]
 
 

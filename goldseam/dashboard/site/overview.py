@@ -120,7 +120,7 @@ def attention(
                     Attention(f"{name}: the gate “{gate}” is closed{why}", page + "#gates")
                 )
         found += [Attention(f"{name}: {text}", page + where) for text, where in _labels(versions)]
-    newest = {}
+    newest: dict[str | None, Run] = {}
     for run in runs:  # the newest first
         newest.setdefault(run.dataset, run)
     for run in newest.values():

@@ -75,8 +75,8 @@ class Found:
 def scan(folders: Sequence[Path]) -> Found:
     """Look through folders, and through all below them.
 
-    Unlike `goldseam.artifacts.iterate_results` it stays out of published pages, which hold copies of
-    results, and out of what is still being written.
+    Unlike `goldseam.artifacts.iterate_results` it stays out of published pages, which hold copies
+    of results, and out of what is still being written.
 
     Raises:
         MissingInput: a folder is not there.

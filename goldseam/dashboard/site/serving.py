@@ -65,10 +65,6 @@ class SiteHandler(http.server.SimpleHTTPRequestHandler):
             there = (there / PAGE).resolve()
         return there.is_file() and there.is_relative_to(root)
 
-    def list_directory(self, path: Any) -> None:
-        """No folder is listed."""
-        self.send_error(HTTPStatus.NOT_FOUND, "There is no such page")
-
     def guess_type(self, path: Any) -> str:
         """The content type; the metrics are OpenMetrics for whoever asks for them."""
         is_metrics = Path(path) == Path(self.directory) / METRICS_FILE

@@ -77,7 +77,7 @@ def short(digest: str | None) -> str:
 
 
 def shown_split(rows: dict[str, int]) -> str | None:
-    """The split whose coverage is followed; None for all images where there is none for training."""
+    """The split whose coverage is followed; None for all images where none is for training."""
     return TRAIN if TRAIN in rows else None
 
 
@@ -219,11 +219,11 @@ def changes(before: AuditEntry, after: AuditEntry) -> tuple[str, ...]:
     old_tasks, new_tasks = task_names([before]), task_names([after])
     sentences += [f"The task {task} is new." for task in new_tasks if task not in old_tasks]
     sentences += [f"The task {task} is gone." for task in old_tasks if task not in new_tasks]
-    split = shown_split(after.rows)
-    of = f"{split_name(split)} images" if split else "images"
+    followed = shown_split(after.rows)
+    of = f"{split_name(followed)} images" if followed else "images"
     for task in new_tasks:
-        old_share = coverage_of(before, task, None, split)
-        new_share = coverage_of(after, task, None, split)
+        old_share = coverage_of(before, task, None, followed)
+        new_share = coverage_of(after, task, None, followed)
         if old_share is None or new_share is None or percent(old_share) == percent(new_share):
             continue
         way = "up" if new_share > old_share else "down"

@@ -134,8 +134,8 @@ def test_what_is_no_audit_is_named(tmp_path, content):
 
 def errors(task, category, labels, value, low, high, **more):
     rate = Estimate(value, low, high, better="lower")
-    of = {"source": None, "annotator": None, **more}
-    return LabelErrors(task, category, labels=labels, flagged=1, error_rate=rate, method="m", **of)
+    of = {"source": None, "annotator": None, "method": "estimated", **more}
+    return LabelErrors(task, category, labels=labels, flagged=1, error_rate=rate, **of)
 
 
 def rates_by_key(matrices, rows):
@@ -148,7 +148,9 @@ def test_rates_of_tags_and_boxes_without_a_clean_label():
         errors("tags", None, 1000, 0.08, 0.07, 0.09),
         errors("tags", "lake", 1000, 0.08, 0.063, 0.097),
         errors("tags", None, 500, 0.5, None, None, source="map"),
-        errors("objects", "island", 120, 0.2, None, None),
+        errors("objects", "island", 120, 0.2, 0.1, 0.3),
+        errors("tags", None, 900, 0.9, None, None, method="contradicts objects"),
+        errors("cover_map", None, 900, 0.9, None, None, method="contradicts objects"),
     ]
     rates = rates_by_key([TAGS, BOXES, MEASURED], rows)
     assert rates["tags", None, "flip"].rate.value == 0.08
@@ -162,6 +164,8 @@ def test_rates_of_tags_and_boxes_without_a_clean_label():
     assert rates["objects", "island", "omission"].rate.value == pytest.approx(0.1 / 0.65)
     assert rates["objects", "island", "invention"].rate.value == pytest.approx(0.05 / 0.55)
     assert rates["objects", "ship", "omission"].rate.value == 0
+    assert rates["objects", "ship", "omission"].rate.high is None
+    assert rates["objects", "island", "omission"].rate.high > 0.1 / 0.65
     assert not any(task == "cover_map" for task, _, _ in rates)
 
 
