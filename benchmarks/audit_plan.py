@@ -69,9 +69,11 @@ class Difference:
 
     Attributes:
         saved: share of the other's log-loss that the plan's order saves; mean over repeats.
-        low: lower end of the 95 % interval.
+        low: lower end of its 95 % interval.
         high: upper end.
-        precision_gained: mean average precision, difference.
+        gained: mean average precision of the plan's order less that of the other.
+        gained_low: lower end of its 95 % interval.
+        gained_high: upper end.
     """
 
     regime: str
@@ -79,7 +81,9 @@ class Difference:
     saved: float
     low: float
     high: float
-    precision_gained: float
+    gained: float
+    gained_low: float
+    gained_high: float
     repeats: int
 
 
@@ -179,17 +183,22 @@ def differences(rows: Sequence[Row]) -> list[Difference]:
             continue
         pairs = [(by[regime, OURS, seed], by[regime, other, seed]) for seed in seeds]
         saved_J = np.array([1 - ours.log_loss / theirs.log_loss for ours, theirs in pairs])
-        gained = [o.mean_average_precision - t.mean_average_precision for o, t in pairs]
+        gained_J = np.array([o.mean_average_precision - t.mean_average_precision for o, t in pairs])
         overlap = 0.5 if regime == "coast" else 0.0
-        error = math.sqrt(saved_J.var(ddof=1) * (1 / len(pairs) + overlap))
-        half = float(student.ppf(0.975, len(pairs) - 1)) * error
-        mean = float(saved_J.mean())
         found.append(
             Difference(
-                regime, other, mean, mean - half, mean + half, float(np.mean(gained)), len(pairs)
+                regime, other, *interval(saved_J, overlap), *interval(gained_J, overlap), len(pairs)
             )
         )
     return found
+
+
+def interval(value_J: Numbers, overlap: float) -> tuple[float, float, float]:
+    """Mean, and the ends of its 95 % interval."""
+    error = math.sqrt(value_J.var(ddof=1) * (1 / len(value_J) + overlap))
+    half = float(student.ppf(0.975, len(value_J) - 1)) * error
+    mean = float(value_J.mean())
+    return mean, mean - half, mean + half
 
 
 def main(quick: bool, out: Path | None) -> None:
@@ -208,16 +217,20 @@ def main(quick: bool, out: Path | None) -> None:
     for one in compared:
         print(
             f"{one.regime:22} against {one.other:12} log-loss {one.saved:+.1%} saved "
-            f"({one.low:+.1%} to {one.high:+.1%}), mAP {one.precision_gained:+.4f}"
+            f"({one.low:+.1%} to {one.high:+.1%}), mAP {one.gained:+.4f} "
+            f"({one.gained_low:+.4f} to {one.gained_high:+.4f})"
         )
     against_random = [one for one in compared if one.other == "random"]
+    rare = next(one for one in against_random if one.regime == "long tail")
     report(
-        claim="For the same annotation time, labels bought in the plan's order leave a lower "
-        "held-out log-loss than those of whole images at random, in every regime and on coast.",
-        holds=all(one.low > 0 for one in against_random),
-        figure="log-loss saved against random: "
+        claim="Where categories are rare, labels bought in the plan's order leave a lower held-out "
+        "log-loss and a higher mean average precision than whole images at random for the same "
+        "annotation time.",
+        holds=rare.low > 0 and rare.gained_low > 0,
+        figure="log-loss saved and mean average precision gained against random: "
         + "; ".join(
-            f"{one.regime} {one.saved:.1%} ({one.low:.1%} to {one.high:.1%})"
+            f"{one.regime} {one.saved:+.1%} ({one.low:+.1%} to {one.high:+.1%}) and "
+            f"{one.gained:+.3f} ({one.gained_low:+.3f} to {one.gained_high:+.3f})"
             for one in against_random
         ),
         rows=[*rows, *compared],

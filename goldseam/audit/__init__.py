@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from goldseam.audit.noise.transition import read_transition, transition_matrix
     from goldseam.audit.predictions.config import PredictionsConfig
     from goldseam.audit.predictions.stage import crossfit
+    from goldseam.audit.pseudo_labels.judged import PseudoLabelErrors
     from goldseam.audit.pseudo_labels.masks import pseudo_mask_errors
-    from goldseam.audit.pseudo_labels.tags import PseudoLabelErrors, pseudo_label_errors
+    from goldseam.audit.pseudo_labels.tags import pseudo_label_errors
     from goldseam.audit.stage import audit
 
 __all__ = [
@@ -60,7 +61,7 @@ _HOMES = {
     "MeasureConfig": "config",
     "PredictedBoxes": "errors.boxes",
     "PredictionsConfig": "predictions.config",
-    "PseudoLabelErrors": "pseudo_labels.tags",
+    "PseudoLabelErrors": "pseudo_labels.judged",
     "TagErrors": "errors.tags",
     "ValidateConfig": "config",
     "ValueErrors": "errors.values",

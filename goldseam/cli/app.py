@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from goldseam import __version__
-from goldseam.cli import datasets, findings, recipes, runs, stages
+from goldseam.cli import dashboard, datasets, findings, recipes, runs, stages
 from goldseam.errors import GoldseamError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("run", rich_help_panel="Pipeline")(runs.run)
 app.command("compile", rich_help_panel="Pipeline")(runs.compile_pipeline)
 app.add_typer(datasets.app, name="dataset", rich_help_panel="Data")
 app.add_typer(recipes.app, name="recipe", rich_help_panel="Data")
+app.add_typer(dashboard.app, name="dashboard", rich_help_panel="Pipeline")
 app.command("findings", rich_help_panel="Data")(findings.findings)
 for name, command in stages.COMMANDS.items():
     app.command(name, rich_help_panel="One stage alone")(command)

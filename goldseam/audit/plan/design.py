@@ -32,7 +32,7 @@ def looks(embedding_ND: Array | None, images: int, components: int) -> Array:
     one_N1 = np.ones((images, 1), np.float32)
     if embedding_ND is None or not images:
         return one_N1
-    finite_N = np.isfinite(embedding_ND).all(axis=1)
+    finite_N: Array = np.isfinite(embedding_ND).all(axis=1)
     row_M = np.flatnonzero(finite_N)
     row_M = row_M[:: max(len(row_M) // COMPONENT_IMAGES, 1)]
     if len(row_M) < 2:
@@ -43,7 +43,8 @@ def looks(embedding_ND: Array | None, images: int, components: int) -> Array:
         np.cov(sample_MD, rowvar=False).reshape(len(center_D), -1)
     )
     leading_K: Array = variance_D[::-1][:components]
-    kept_K = np.flatnonzero(np.greater(leading_K, 1e-9 * max(float(leading_K[0]), 1e-30)))
+    floor = 1e-9 * max(float(leading_K[0]), 1e-30)
+    kept_K = np.flatnonzero(leading_K > floor)
     direction_DK = vector_DD[:, ::-1][:, kept_K]
     total = float(leading_K[kept_K].sum())
     if not total:

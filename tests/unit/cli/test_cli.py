@@ -166,10 +166,10 @@ def test_a_dataset_without_a_noisy_task_can_be_audited_and_validated(goldseam, t
     assert code == 2
     assert "gate 'data' is closed" in err
     code, _, err = goldseam(
-        "audit", tmp_path / "d", "--out", tmp_path / "b", "--set", "audit.bnd=3"
+        "audit", tmp_path / "d", "--out", tmp_path / "b", "--set", "audit.plann.simulate=false"
     )
     assert code == 2
-    assert "closest: band" in err
+    assert "closest: plan" in err
     code, _, err = goldseam("recipe", "init", tmp_path / "d", "--out", tmp_path / "r.yaml")
     assert code == 2
     assert "noisy_version_of" in err

@@ -77,7 +77,7 @@ def test_it_holds_no_path_of_a_machine_and_no_secret(text: str) -> None:
 
 def test_every_branch_has_an_else_that_stops(spec: Any) -> None:
     branches = [c.dag for name, _, c in tasks(spec) if name.startswith("condition-branches")]
-    assert len(branches) == 2
+    assert len(branches) == 3
     for dag in branches:
         conditions = [task.trigger_policy.condition for task in dag.tasks.values()]
         (opened,) = (c for c in conditions if not c.startswith("!"))
@@ -94,7 +94,7 @@ def test_every_branch_has_an_else_that_stops(spec: Any) -> None:
         assert any(name.startswith("stop") for name in otherwise.tasks)
 
 
-def test_promotion_stands_behind_both_gates(spec: Any) -> None:
+def test_promotion_stands_behind_every_gate(spec: Any) -> None:
     def path_to(name: str, dag: Any) -> list[str] | None:
         for inner, task in dag.tasks.items():
             if inner == name:
@@ -106,9 +106,9 @@ def test_promotion_stands_behind_both_gates(spec: Any) -> None:
         return None
 
     conditions = [c for c in path_to("promote", spec.root.dag) or [] if c]
-    assert len(conditions) == 2
-    assert "validate-Output" in conditions[0]
-    assert "gate-Output" in conditions[1]
+    assert len(conditions) == 3
+    for condition, task in zip(conditions, ("validate", "audit", "gate"), strict=True):
+        assert f"{task}-Output" in condition
     assert not any(condition.startswith("!") for condition in conditions)
 
 
@@ -160,6 +160,7 @@ def test_a_section_of_the_recipe_reaches_its_own_stage_only(spec: Any) -> None:
         "publish": "publish",
         "publish-2": "publish",
         "publish-3": "publish",
+        "publish-4": "publish",
         "train": "train",
         "train-2": "scratch",
         "validate": "validate",

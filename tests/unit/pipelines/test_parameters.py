@@ -48,5 +48,5 @@ def test_a_null_that_would_be_lost_is_refused() -> None:
 
 def test_a_wrong_key_is_named_on_the_cluster_too() -> None:
     body = as_struct(load_recipe(SHIPPED[0]))
-    with pytest.raises(InvalidRecipe, match=r"no such key 'audit\.bandd'; closest: band"):
-        from_struct(body | {"audit": {"bandd": 2}})
+    with pytest.raises(InvalidRecipe, match=r"no such key 'audit\.crossfitt'; closest: crossfit"):
+        from_struct(body | {"audit": {"crossfitt": 2}})
