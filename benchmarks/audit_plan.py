@@ -7,6 +7,10 @@ only those can be bought while the judges see all. And the tags of the coast sam
 with features made from the pixels alone. In each, a tenth of the images is labeled at the start;
 then every order spends the same time in five purchases, and the same linear heads are refit after
 each and judged on held-out groups. A tag costs 2 s, opening an image 3 s.
+
+The claim was first made of every regime. Trials on seeds 0 to 9 contradicted it (no gain in
+log-loss with label-dependent gaps, none on coast), so it was narrowed to rare categories; the full
+run draws made data of other seeds. Every regime is reported.
 """
 
 import dataclasses
@@ -203,7 +207,7 @@ def interval(value_J: Numbers, overlap: float) -> tuple[float, float, float]:
 
 def main(quick: bool, out: Path | None) -> None:
     """Replay every regime, and write the result."""
-    seeds = range(3 if quick else 10)
+    seeds = range(3) if quick else range(10, 20)
     config = PlanConfig()
     rows: list[Row] = []
     for regime in RATES:

@@ -38,10 +38,9 @@ def read_audit_recipe(
 
         checked = from_struct(recipe)
         resolved = as_struct(checked)
-        measuring = checked.audit.measuring.model_dump(mode="json", exclude_none=True)
     return (
         resolved["validate"],
-        measuring,
+        resolved["audit"]["measure"],
         resolved["audit"]["predictions"],
         resolved["audit"],
         checked.parts,

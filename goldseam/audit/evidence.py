@@ -22,6 +22,8 @@ from goldseam.dataset.codecs import Array
 from goldseam.dataset.reading import Dataset
 from goldseam.dataset.schema import Kind
 
+MASKS = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evidence:
@@ -69,6 +71,24 @@ class Evidence:
             return {}
         tasks = [n for n in self.predictions.tasks if self.labels.info.tasks[n].kind is Kind.TAGS]
         return {name: self.predictions.probabilities(self.labels, name) for name in tasks}
+
+    @functools.cached_property
+    def uncertainty(self) -> dict[str, Array]:
+        """Mask task → share of the pixels that the prediction itself expects to be wrong, N."""
+        found = {}
+        for name in () if self.predictions is None else self.predictions.tasks:
+            if self.labels.info.tasks[name].kind in MASKS:
+                expected_N = np.full(len(self.labels), np.nan, np.float32)
+                for position, predicted in self.predictions.dense(self.labels, name):
+                    # a boundary is predicted by the probability that it is there
+                    sure_HW = (
+                        predicted.max(axis=0)
+                        if predicted.ndim == 3
+                        else np.maximum(predicted, 1 - predicted)
+                    )
+                    expected_N[position] = 1 - sure_HW.mean(dtype=np.float64)
+                found[name] = expected_N
+        return found
 
     def masks(self, task: str) -> Iterator[tuple[int, Array, Array]]:
         """(position, mask HW, probabilities CHW) of each image that has both."""

@@ -22,7 +22,7 @@ from goldseam.audit.errors.mask_section import audit_masks
 from goldseam.audit.errors.section import ErrorSection
 from goldseam.audit.errors.tag_section import audit_tags
 from goldseam.audit.errors.value_section import audit_values
-from goldseam.audit.evidence import Evidence
+from goldseam.audit.evidence import MASKS, Evidence
 from goldseam.audit.findings import join_findings
 from goldseam.audit.label_digests import TABLE as LABEL_DIGESTS
 from goldseam.audit.missingness.section import audit_missingness
@@ -35,7 +35,6 @@ from goldseam.dataset.schema import Kind
 from goldseam.progress import progress
 from goldseam.results import Inspected
 
-MASKS = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY)
 VALUES = (Kind.REGRESSION, Kind.NORMALS)
 NO_PREDICTIONS = (
     "there are no predictions to compare labels with: leave audit.crossfit on, or give "
@@ -233,13 +232,15 @@ def _plan(evidence: Evidence, config: AuditConfig, found: Findings) -> None:
         evidence.labels,
         evidence.probabilities,
         config.plan,
+        uncertainty=evidence.uncertainty,
         states=evidence.states,
         embeddings_ND=evidence.embeddings_ND,
         missingness=found.parts["missingness"],
     )
     found.parts["plan"] = section.plan
     found.ranking = section.ranking
-    found.look("what to annotate next", "scarcity, predictions and costs of unknown labels")
+    by = "scarcity, predictions" if evidence.predictions is not None else "scarcity"
+    found.look("what to annotate next", f"{by} and costs of unknown labels")
 
 
 def _drift(

@@ -57,12 +57,12 @@ def serve(
 
     if runs or mlflow:
         _tell(_build(runs or [], site, mlflow, title))
-    with make_server(site, host, port) as server:
-        typer.echo(f"serving {site} at {address(server)} (Ctrl-C ends it)")
-        try:
+    try:
+        with make_server(site, host, port) as server:
+            typer.echo(f"serving {site} at {address(server)} (Ctrl-C ends it)")
             server.serve_forever()
-        except KeyboardInterrupt:
-            typer.echo("stopped")
+    except KeyboardInterrupt:
+        typer.echo("stopped")
 
 
 def _build(runs: list[Path], out: Path, mlflow: str | None, title: str | None) -> "SiteReport":

@@ -17,6 +17,8 @@ from goldseam.dataset.codecs import Array
 RESERVE = 3
 # a bundle is bought when it is worth at least this share of the best one
 NEAR_BEST = 0.95
+# of the search for the best bundle; each squares its error, and single precision is soon reached
+RAISES, ROUNDING = 4, np.float32(1 - 1e-6)
 # bundles in a row that have become worth less before all are weighed anew
 PATIENCE = 16
 
@@ -64,19 +66,20 @@ class Market:
     def bundles(self, row_M: Array, buyable_MU: Array, opening_M: Array) -> tuple[Array, ...]:
         """Best bundle of each image on its own: gain for a second, seconds and labels; each `M`.
 
-        Of labels that share a fixed cost, the best bundle is a prefix of those sorted by gain for
-        their own seconds.
+        Of labels that share a fixed cost, the best bundle holds those whose gain for their own
+        seconds is at least that of the bundle (Dinkelbach 1967: it is raised until it stays).
         """
         seconds_U = self.offers.of_all("seconds_C").astype(np.float32)
         gain_MU = self.design.gains(self.look_ND[row_M], self.offers.information(row_M))
         gain_MU = gain_MU * self.redundancy.shares(row_M) * self.correction.weights(row_M)
         gain_MU = np.where(buyable_MU, gain_MU, 0)
-        order_MU = np.argsort(-gain_MU / seconds_U, axis=1)
-        sum_MU = np.take_along_axis(gain_MU, order_MU, axis=1).cumsum(axis=1)
-        cost_MU = opening_M[:, None] + seconds_U[order_MU].cumsum(axis=1)
-        best_M = (sum_MU / cost_MU).argmax(axis=1)
-        at = np.arange(len(row_M)), best_M
-        return sum_MU[at] / cost_MU[at], cost_MU[at], best_M + 1
+        opening_M = opening_M.astype(np.float32)
+        value_M = (gain_MU / (opening_M[:, None] + seconds_U)).max(axis=1)
+        for _ in range(RAISES):
+            kept_MU = gain_MU >= value_M[:, None] * (ROUNDING * seconds_U)
+            cost_M = opening_M + kept_MU @ seconds_U
+            value_M = np.einsum("mu,mu->m", gain_MU, kept_MU) / cost_M
+        return value_M, cost_M, kept_MU.sum(axis=1)
 
 
 class Buyer:

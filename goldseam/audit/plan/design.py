@@ -32,7 +32,7 @@ def looks(embedding_ND: Array | None, images: int, components: int) -> Array:
     one_N1 = np.ones((images, 1), np.float32)
     if embedding_ND is None or not images:
         return one_N1
-    finite_N: Array = np.isfinite(embedding_ND).all(axis=1)
+    finite_N: Array = np.all(np.isfinite(embedding_ND), axis=1)
     row_M = np.flatnonzero(finite_N)
     row_M = row_M[:: max(len(row_M) // COMPONENT_IMAGES, 1)]
     if len(row_M) < 2:

@@ -249,4 +249,4 @@ def _sentence(
         does = f"all of them take {duration(spent)}"
     else:
         does = f"the {count(len(bought))} that teach most for their time take {duration(spent)}"
-    return f"{could}: {does}, first of all {leading}."
+    return f"{could}: {does}. Most is expected of {leading}."

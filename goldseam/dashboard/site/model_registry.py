@@ -41,17 +41,16 @@ def read_versions(uri: str) -> dict[str, VersionEntry]:
         try:
             client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
             registry = registry_of(uri)
-            entries = {}
+            aliases: dict[tuple[str, str], list[str]] = {}
             for model in _pages(client.search_registered_models):
-                aliases: dict[str, list[str]] = {}
                 # a search leaves aliases out on some stores
                 for alias, version in client.get_registered_model(model.name).aliases.items():
-                    aliases.setdefault(str(version), []).append(alias)
-                name = model.name.replace("'", "''")
-                for found in _pages(client.search_model_versions, filter_string=f"name = '{name}'"):
-                    mine = tuple(sorted(aliases.get(str(found.version), [])))
-                    entry = _entry(registry, client, found, mine)
-                    entries[f"{registry}/{entry.model}/{entry.version}"] = entry
+                    aliases.setdefault((model.name, str(version)), []).append(alias)
+            entries = {}
+            for found in _pages(client.search_model_versions):
+                mine = tuple(sorted(aliases.get((found.name, str(found.version)), [])))
+                entry = _entry(registry, client, found, mine)
+                entries[f"{registry}/{entry.model}/{entry.version}"] = entry
         except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError) as error:
             # what the driver says may hold the address, and the address a password
             why = type(error).__name__

@@ -93,8 +93,9 @@ def scan(folders: Sequence[Path]) -> Found:
                 found = _result(place, unreadable)
                 if found is not None:
                     result = found.result
-                    # a copy of a result says nothing new, but may come with its page
-                    page = "page" if (place / "index.html").is_file() else ""
+                    # a copy of a result says nothing new, but may come with its page, and the name
+                    # of the folder tells which run a page is of
+                    page = place.name if (place / "index.html").is_file() else ""
                     key = (result.stage, result.key, result.digest, page)
                     if key not in results or found.made < results[key].made:
                         results[key] = found

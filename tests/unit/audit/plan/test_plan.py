@@ -1,16 +1,18 @@
 """What the plan buys, and what must have no part in it."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from goldseam.audit.plan.buying import Market
 from goldseam.audit.plan.config import PlanConfig
 from goldseam.audit.plan.design import Design, looks
 from goldseam.audit.plan.offers import Offers, TaskOffers
-from goldseam.audit.plan.redundancy import effective_share
+from goldseam.audit.plan.redundancy import Correction, Redundancy, effective_share
 from goldseam.audit.plan.section import SCHEMA, audit_plan
 from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import InvalidArray, InvalidConfig
@@ -71,7 +73,7 @@ def test_the_same_input_gives_the_same_ranking():
 
 
 def test_what_is_unknown_or_outside_the_split_changes_nothing():
-    split_N = np.repeat([0, 2], [200, 100])
+    split_N = np.tile([2, 0, 0], 100)
     labels, p_NC, feature_ND = made(split_N=split_N)
     feature_ND[:5] = np.nan
     p_NC[5:9] = np.nan
@@ -260,7 +262,7 @@ def test_noisy_versions_are_not_for_sale():
 
 def test_refusals_name_what_is_wrong():
     labels, p_NC, _ = made()
-    with pytest.raises(InvalidConfig, match="'tags.c9'") as found:
+    with pytest.raises(InvalidConfig, match=r"tags\.c9") as found:
         audit_plan(labels, {}, PlanConfig(costs={"tags.c9": 1}))
     assert "tags.c" in found.value.remedy
     with pytest.raises(InvalidArray, match="shape"):
@@ -308,3 +310,29 @@ def test_labels_of_a_cluster_add_up_to_its_effective_number():
     assert each[0] == 1
     assert each.sum() == pytest.approx(10 / (1 + 9 * 0.3))
     assert (np.diff(each) < 0).all()
+
+
+@pytest.mark.parametrize("opening", [0.0, 3.0, 200.0])
+def test_bundles_equal_the_best_of_all_subsets(opening):
+    random = np.random.default_rng(0)
+    state_NC = np.where(random.random((40, 5)) < 0.5, random.integers(0, 2, (40, 5)), -1)
+    seconds_C = random.uniform(1, 9, 5)
+    task = TaskOffers(
+        "tags", tuple("abcde"), seconds_C, np.ones(5), state_NC, random.uniform(0.05, 0.95, (40, 5))
+    )
+    offers, look_ND = Offers((task,)), looks(None, 40, 1)
+    redundancy = Redundancy(offers, np.arange(40), look_ND, correlation=0.3, near=0.1)
+    correction = Correction({}, (None,) * 5, ())
+    design = Design.of(offers, look_ND)
+    market = Market(offers, look_ND, design, redundancy, correction, opening)
+    row_N = np.arange(40)
+    buyable_NC = offers.buyable(row_N)
+    gain_NC = design.gains(look_ND, offers.information(row_N)) * buyable_NC
+    value_N, cost_N, labels_N = market.bundles(row_N, buyable_NC, np.full(40, opening))
+    chosen_SC = np.array(list(itertools.product([0, 1], repeat=5)))[1:]
+    cost_S = opening + chosen_SC @ seconds_C
+    best_N = (gain_NC @ chosen_SC.T / cost_S).max(axis=1)
+    assert value_N == pytest.approx(best_N, rel=1e-4)
+    some_N = best_N > 0
+    assert (labels_N[some_N] <= buyable_NC[some_N].sum(axis=1)).all()
+    assert (cost_N[some_N] > opening).all()

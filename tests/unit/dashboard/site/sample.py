@@ -109,7 +109,9 @@ def coverage(version: int) -> tuple[CoverageRow, ...]:
         found.append(CoverageRow(task, None, "test", None, 418, 0, 0))
     for place, tag in enumerate(TAGS):
         present, absent = 12 * version + 9 * place, 40 + 30 * version - 5 * place
-        found.append(CoverageRow("tags", tag, "train", None, present, absent, 706 - present - absent))
+        found.append(
+            CoverageRow("tags", tag, "train", None, present, absent, 706 - present - absent)
+        )
     return tuple(found)
 
 
@@ -175,7 +177,7 @@ def audit_result(version: int) -> AuditResult:
         sentences=(
             f"Of 706 training images {KNOWN['cover'][version - 1]} carry a clean cover mask.",
             "The old map is wrong on 6 % of the pixels, and leaves out most lakes.",
-            "Tags are missing where the site is southern: what is missing is not missing at random.",
+            "Tags are missing where the site is southern: they are not missing at random.",
         ),
         inspected=(Inspected("duplicates", True, "pixels"), Inspected("drift", True, "before")),
         coverage=coverage(version),
@@ -265,7 +267,9 @@ def leave(workspace: Workspace, result: Result, made: float) -> Path:
         (folder / "index.html").write_text(page)
         number = int(result.version[-1])
         ids, tasks, issues = zip(*FINDINGS[number - 1], strict=True)
-        table = pa.table({"finding": ids, "task": tasks, "issue": issues, "score": [0.5] * len(ids)})
+        table = pa.table(
+            {"finding": ids, "task": tasks, "issue": issues, "score": [0.5] * len(ids)}
+        )
         pq.write_table(table, folder / "findings.parquet")
     if isinstance(result, PublishResult):
         (folder / "index.html").write_text("<!doctype html><title>coast: a run</title><h1>A run")
