@@ -75,8 +75,10 @@ class Evidence:
     @functools.cached_property
     def uncertainty(self) -> dict[str, Array]:
         """Mask task → share of the pixels that the prediction itself expects to be wrong, N."""
-        found = {}
-        for name in () if self.predictions is None else self.predictions.tasks:
+        found: dict[str, Array] = {}
+        if self.predictions is None:
+            return found
+        for name in self.predictions.tasks:
             if self.labels.info.tasks[name].kind in MASKS:
                 expected_N = np.full(len(self.labels), np.nan, np.float32)
                 for position, predicted in self.predictions.dense(self.labels, name):

@@ -74,7 +74,11 @@ def _build(runs: list[Path], out: Path, mlflow: str | None, title: str | None) -
 
 
 def _tell(report: "SiteReport") -> None:
-    new = [f"{number} new {kind}" for kind in SHOWN if (number := report.added[kind])]
+    new = [
+        f"{number} new {kind.removesuffix('s') if number == 1 else kind}"
+        for kind in SHOWN
+        if (number := report.added[kind])
+    ]
     typer.echo(f"{', '.join(new) or 'nothing new'}; page {report.site / 'index.html'}")
     if report.unreadable:
         typer.echo(

@@ -133,6 +133,12 @@ def test_invalid_data_trains_nothing_and_the_user_reads_one_line_a_task(
     assert "Executing task" in (tmp_path / "kfp.log").read_text()
 
 
+def test_labels_that_break_a_limit_train_nothing(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match="gate 'labels' is closed: a picture leaks"):
+        run(dataset, tmp_path, audit={"verdict": "fail"})
+    assert set(Workspace(tmp_path / "workspace").records("r1")) == CHECKED | {"stop"}
+
+
 def test_a_failing_task_speaks_to_the_user(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(StageFailed) as caught:
         run(dataset, tmp_path, train={"crash": "error"})

@@ -19,6 +19,7 @@ MADE = [
     errors.OutputExists("runs/coast", "it was made from other inputs"),
     errors.MissingExtra("kfp", "kubeflow", "Compiling a pipeline"),
     errors.StageFailed("train", "the loss is not finite", "Lower the learning rate."),
+    errors.InvalidArray("probabilities, row 3", "1.2, expected 0 to 1", "Apply a sigmoid."),
     errors.GateClosed("promotion", ["cover.miou is 0.61", "tags.map is unknown"], "Train longer."),
 ]
 
@@ -61,7 +62,8 @@ def test_an_error_without_a_remedy_cannot_be_made() -> None:
         (MADE[6], ["runs/coast", "no space left", "it was not written"]),
         (MADE[8], ["kfp", "pip install 'goldseam[kubeflow]'"]),
         (MADE[9], ["train", "the loss is not finite"]),
-        (MADE[10], ["promotion", "cover.miou is 0.61", "tags.map is unknown"]),
+        (MADE[10], ["row 3", "1.2"]),
+        (MADE[11], ["promotion", "cover.miou is 0.61", "tags.map is unknown"]),
     ],
     ids=lambda value: identify(value) if isinstance(value, GoldseamError) else "",
 )

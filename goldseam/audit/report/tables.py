@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from goldseam.page import charts, count, split_name
+from goldseam.page import charts, count, duration, split_name
 from goldseam.results import (
     AnnotationPlan,
     AuditResult,
@@ -180,12 +180,12 @@ def simulation_charts(plan: AnnotationPlan) -> list[dict[str, Any]]:
         lines = [_strategy_line(name, rows) for name in names]
         ends = {name: max(_of(name, rows), key=lambda one: one.labels) for name in names}
         words = "; ".join(
-            f"{_named(name)} ends at {one.mean:.3f} after {count(one.labels)} labels"
+            f"{_named(name)} ends at {one.mean:.3f} after {duration(one.seconds)}"
             for name, one in ends.items()
         )
         chart = charts.line_chart(
             lines,
-            x_name="labels bought",
+            x_name="hours of annotation",
             y_name=metric,
             words=f"Replay on {task}, {metric}: {words}.",
         )
@@ -202,7 +202,7 @@ def _named(name: str) -> str:
 
 
 def _strategy_line(name: str, rows: Sequence[Strategy]) -> charts.Line:
-    points = tuple((float(one.labels), one.mean, one.deviation) for one in _of(name, rows))
+    points = tuple((one.seconds / 3600, one.mean, one.deviation) for one in _of(name, rows))
     return charts.Line(_named(name), points)
 
 

@@ -15,6 +15,7 @@ from goldseam.dashboard.site.findings import (
     open_findings,
     read_findings,
 )
+from goldseam.dashboard.site.history import AuditEntry
 from goldseam.dashboard.site.open_metrics import STRENGTHS
 from goldseam.dashboard.site.overview import gate_strips
 from goldseam.dashboard.site.places import AUDITS, audit_folder
@@ -106,7 +107,7 @@ def dataset_values(
         "coverage_chart": coverage_chart(versions, split),
         "noise": spanned(noise_series(entries)),
         "noise_by_category": spanned(noise_series(entries, whole=False)),
-        "errors": spanned(error_series(entries)),
+        "errors": spanned(_errors(entries)),
         "missingness": ordered,
         "strengths": [Counter(test.strength for test in entry.missingness) for entry in entries],
         "open_findings": open_findings(latest, [version.entry for version in versions[:-1]]),
@@ -118,12 +119,18 @@ def dataset_values(
     }
 
 
-def _coverage(entries: Sequence[Any], task: str, split: str | None) -> TaskCoverage:
+def _coverage(entries: Sequence[AuditEntry], task: str, split: str | None) -> TaskCoverage:
     def row(category: str | None) -> CoverageRow:
         shares = tuple(coverage_of(entry, task, category, split) for entry in entries)
         return CoverageRow(task if category is None else category, shares)
 
     return TaskCoverage(row(None), tuple(row(one) for one in categories_of(entries, task)))
+
+
+def _errors(entries: Sequence[AuditEntry]) -> list[Series]:
+    """Error rates that the noise does not say already, by the same method."""
+    told = {(one.task, one.name, one.method) for one in noise_series(entries)}
+    return [one for one in error_series(entries) if (one.task, one.name, one.method) not in told]
 
 
 def coverage_chart(versions: Sequence[Version], split: str | None) -> str | None:

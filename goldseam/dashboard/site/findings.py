@@ -42,6 +42,11 @@ class FindingChange:
     first_seen: int
 
 
+def is_consistency(method: str) -> bool:
+    """Whether labels were compared with each other only, not with predictions or values."""
+    return method.startswith("consistency")
+
+
 def was_examined(audit: AuditEntry, task: str, issue: str) -> bool:
     """Whether an audit looked for such findings, so that their absence says something."""
     if issue in DUPLICATES:
@@ -50,7 +55,7 @@ def was_examined(audit: AuditEntry, task: str, issue: str) -> bool:
         done = (one.section for one in audit.inspected if one.done)
         return any(section.startswith(CONTRADICTION) for section in done)
     return any(
-        row.task == task and row.category is None and not row.method.startswith("consistency")
+        row.task == task and row.category is None and not is_consistency(row.method)
         for row in audit.errors
     )
 

@@ -9,7 +9,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from goldseam.dashboard.site.findings import open_findings
+from goldseam.dashboard.site.findings import is_consistency, open_findings
 from goldseam.dashboard.site.history import AuditEntry, History
 from goldseam.dashboard.site.models import ModelVersion, model_versions
 from goldseam.dashboard.site.runs import GateEvent, Run, gate_events, runs_of
@@ -50,6 +50,11 @@ DISPLACEMENT = Family(
     "pixels",
 )
 ERRORS = Family("goldseam_label_error_ratio", "Estimated share of wrong labels of a task.", "ratio")
+CONTRADICTIONS = Family(
+    "goldseam_label_contradiction_ratio",
+    "Estimated share of labels of a task that contradict another label of their image.",
+    "ratio",
+)
 FINDINGS = Family("goldseam_open_findings", "Suspicious labels of the latest audit.")
 MISSINGNESS = Family(
     "goldseam_missingness_findings", "Dependences of being labeled on something, by strength."
@@ -67,8 +72,8 @@ MODEL = Family(
 MODEL_LOW = Family("goldseam_model_metric_low", "Lower end of the metric's 95 % interval.")
 MODEL_HIGH = Family("goldseam_model_metric_high", "Upper end of the metric's 95 % interval.")
 FAMILIES = (
-    COVERAGE, NOISE, NOISE_LOW, NOISE_HIGH, DISPLACEMENT, ERRORS, FINDINGS, MISSINGNESS, LEAKS,
-    IMAGES, VERSIONS, AUDITED, GATE, RUNS, MODEL, MODEL_LOW, MODEL_HIGH,
+    COVERAGE, NOISE, NOISE_LOW, NOISE_HIGH, DISPLACEMENT, ERRORS, CONTRADICTIONS, FINDINGS,
+    MISSINGNESS, LEAKS, IMAGES, VERSIONS, AUDITED, GATE, RUNS, MODEL, MODEL_LOW, MODEL_HIGH,
 )  # fmt: skip
 
 
@@ -107,7 +112,8 @@ def _dataset(
     for error in latest.errors:
         if not error.error_rate.unit:
             place = {"task": error.task, "category": error.category or "", "method": error.method}
-            yield ERRORS, place, error.error_rate.value
+            family = CONTRADICTIONS if is_consistency(error.method) else ERRORS
+            yield family, place, error.error_rate.value
     earlier = [version.entry for version in versions[:-1]]
     for (task, issue), number in open_findings(latest, earlier).items():
         yield FINDINGS, {"task": task, "issue": issue}, number

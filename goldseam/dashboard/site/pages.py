@@ -22,8 +22,8 @@ from goldseam.dashboard.site.places import (
     dataset_page,
     run_folder,
 )
-from goldseam.dashboard.site.runs import GATE_WORDS, STATUS_WORDS, gate_events, runs_of
-from goldseam.dashboard.site.versions import short, versions_of
+from goldseam.dashboard.site.runs import GATE_WORDS, STATUS_WORDS, Run, gate_events, runs_of
+from goldseam.dashboard.site.versions import Version, short, versions_of
 from goldseam.page import charts, render
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -41,25 +41,62 @@ def site_pages(config: SiteConfig, history: History, site: Path) -> dict[str, st
     runs = runs_of(history)
     events = gate_events(history, runs)
     datasets = versions_of(history)
-    models = model_versions(history, runs)
-    versions_by_digest = {
-        version.digest: (name, version) for name, all_ in datasets.items() for version in all_
+    shared = _shared(config, history, runs, datasets, site)
+
+    def page(file: str, template: str, **values: Any) -> str:
+        root = "../" * file.count("/")
+        return render(TEMPLATES, template, **shared, root=root, current=file, **values)
+
+    names = sorted({event.dataset for event in events if event.dataset})
+    strips = {name: gate_strips([one for one in events if one.dataset == name]) for name in names}
+    cards = [card(name, versions, events) for name, versions in datasets.items()]
+    urgent = attention(datasets, events, runs)
+    pages = {
+        PAGE: page(PAGE, "overview.html.j2", cards=cards, attention=urgent),
+        "runs.html": page("runs.html", "runs.html.j2", runs=runs[: config.runs_shown]),
+        "models.html": page("models.html", "models.html.j2"),
+        "gates.html": page(
+            "gates.html",
+            "gates.html.j2",
+            events=events[:EVENTS_SHOWN],
+            number_of_events=len(events),
+            strips=strips,
+        ),
     }
-    shared: dict[str, Any] = {
+    for name, versions in datasets.items():
+        file = dataset_page(name)
+        values = dataset_values(name, versions, events, runs, site)
+        pages[file] = page(file, "dataset.html.j2", **values)
+    return pages
+
+
+def _shared(
+    config: SiteConfig,
+    history: History,
+    runs: tuple[Run, ...],
+    datasets: dict[str, tuple[Version, ...]],
+    site: Path,
+) -> dict[str, Any]:
+    """What every template may name."""
+    by_digest = {one.digest: (name, one) for name, versions in datasets.items() for one in versions}
+
+    def link(page: str) -> str | None:
+        return page if (site / page).is_file() else None
+
+    return {
         "config": config,
         "menu": MENU,
         "when": when,
-        "day": day,
         "short": short,
         "charts": charts,
         "number": number,
         "span": span,
         "decimals": decimals,
         "dataset_page": dataset_page,
-        "audit_link": lambda digest: _there(site, f"{AUDITS}/{audit_folder(digest)}/{PAGE}"),
-        "run_link": lambda key: _there(site, f"{RUNS}/{run_folder(key)}/{PAGE}"),
+        "audit_link": lambda digest: link(f"{AUDITS}/{audit_folder(digest)}/{PAGE}"),
+        "run_link": lambda key: link(f"{RUNS}/{run_folder(key)}/{PAGE}"),
         "run_anchor": run_folder,
-        "dataset_of": versions_by_digest.get,
+        "dataset_of": by_digest.get,
         "datasets": datasets,
         "gate_words": GATE_WORDS,
         "status_words": STATUS_WORDS,
@@ -68,42 +105,8 @@ def site_pages(config: SiteConfig, history: History, site: Path) -> dict[str, st
         "history": history,
         "latest_seen": _latest(history),
         "all_runs": runs,
-        "models": models,
+        "models": model_versions(history, runs),
     }
-
-    def page(file: str, template: str, **values: Any) -> str:
-        root = "../" * file.count("/")
-        return render(TEMPLATES, template, **shared, root=root, current=file, **values)
-
-    pages = {
-        PAGE: page(
-            PAGE,
-            "overview.html.j2",
-            cards=[card(name, versions, events) for name, versions in datasets.items()],
-            attention=attention(datasets, events, runs),
-        ),
-        "runs.html": page("runs.html", "runs.html.j2", runs=runs[: config.runs_shown]),
-        "models.html": page("models.html", "models.html.j2"),
-        "gates.html": page(
-            "gates.html",
-            "gates.html.j2",
-            events=events[:EVENTS_SHOWN],
-            number_of_events=len(events),
-            strips={
-                name: gate_strips([event for event in events if event.dataset == name])
-                for name in sorted({event.dataset or "" for event in events}) if name
-            },
-        ),
-    }  # fmt: skip
-    for name, versions in datasets.items():
-        file = dataset_page(name)
-        values = dataset_values(name, versions, events, runs, site)
-        pages[file] = page(file, "dataset.html.j2", **values)
-    return pages
-
-
-def _there(site: Path, link: str) -> str | None:
-    return link if (site / link).is_file() else None
 
 
 def _latest(history: History) -> float | None:
@@ -119,16 +122,7 @@ def when(seconds: float | None) -> Markup:
     if not seconds:
         return Markup("unknown")
     time = datetime.fromtimestamp(seconds, UTC)
-    return Markup('<time datetime="{}">{}</time>').format(
-        time.strftime("%Y-%m-%dT%H:%M:%SZ"), time.strftime("%Y-%m-%d %H:%M UTC")
-    )
-
-
-def day(seconds: float | None) -> Markup:
-    """A date in UTC."""
-    if not seconds:
-        return Markup("unknown")
-    time = datetime.fromtimestamp(seconds, UTC)
-    return Markup('<time datetime="{}">{}</time>').format(
-        time.strftime("%Y-%m-%dT%H:%M:%SZ"), time.strftime("%Y-%m-%d")
+    # where a table is narrow, the line breaks between the two
+    return Markup('<time datetime="{}"><span>{}</span> <span>{}</span></time>').format(
+        time.strftime("%Y-%m-%dT%H:%M:%SZ"), time.strftime("%Y-%m-%d"), time.strftime("%H:%M UTC")
     )

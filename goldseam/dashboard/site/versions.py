@@ -7,6 +7,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
+from goldseam.dashboard.site.findings import is_consistency
 from goldseam.dashboard.site.history import AuditEntry, History
 from goldseam.page import count, percent, split_name
 from goldseam.results import CoverageRow, Estimate
@@ -145,6 +146,9 @@ KIND_NAMES = {
 }
 
 
+CONTRADICTING = "contradicting another label"
+
+
 def noise_series(entries: Sequence[AuditEntry], *, whole: bool = True) -> tuple[Series, ...]:
     """Noise rates over versions; those of different methods are never joined.
 
@@ -169,7 +173,7 @@ def noise_series(entries: Sequence[AuditEntry], *, whole: bool = True) -> tuple[
 
 
 def error_series(entries: Sequence[AuditEntry]) -> tuple[Series, ...]:
-    """Estimated shares of wrong labels of whole tasks, over versions, by method."""
+    """Estimated shares of wrong and of contradicting labels of whole tasks, by method."""
     found: dict[tuple[str, str, str], dict[int, Estimate]] = {}
     for place, entry in enumerate(entries):
         for row in entry.errors:
@@ -177,7 +181,13 @@ def error_series(entries: Sequence[AuditEntry]) -> tuple[Series, ...]:
                 key = (row.task, row.method, row.error_rate.unit)
                 found.setdefault(key, {})[place] = row.error_rate
     return tuple(
-        Series(task, "wrong labels", method, unit, tuple(map(known.get, range(len(entries)))))
+        Series(
+            task,
+            CONTRADICTING if is_consistency(method) else KIND_NAMES["flip"],
+            method,
+            unit,
+            tuple(map(known.get, range(len(entries)))),
+        )
         for (task, method, unit), known in sorted(found.items())
     )
 
@@ -189,7 +199,11 @@ def main_noise(entries: Sequence[AuditEntry], task: str) -> Series | None:
         for one in noise_series(entries)
         if one.task == task and one.name == KIND_NAMES["flip"] and not one.unit
     ]
-    flips += [one for one in error_series(entries) if one.task == task and not one.unit]
+    flips += [
+        one
+        for one in error_series(entries)
+        if one.task == task and one.name == KIND_NAMES["flip"] and not one.unit
+    ]
 
     def rank(one: Series) -> tuple[bool, bool]:
         last = one.estimates[-1]
@@ -203,7 +217,9 @@ def findings_of(entry: AuditEntry, task: str | None = None) -> int | None:
     rows = [row for row in entry.findings if task in (None, row.task)]
     if rows:
         return sum(row.findings for row in rows)
-    looked = any(task in (None, row.task) for row in entry.errors)
+    looked = any(
+        task in (None, row.task) and not is_consistency(row.method) for row in entry.errors
+    )
     return 0 if looked or (task is None and entry.duplicates is not None) else None
 
 

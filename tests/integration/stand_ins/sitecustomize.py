@@ -121,7 +121,14 @@ def build(name):
         "goldseam.audit.stage": {
             "audit": stage(
                 results.AuditResult,
-                lambda *_: {"coverage": (), "disagreements": (), "sentences": ()},
+                lambda config, dataset, **_: {
+                    "dataset": dataset.info.name,
+                    "version": dataset.info.version,
+                    "dataset_digest": dataset.info.digest,
+                    "rows": {},
+                    "verdict": config.verdict,
+                    "reasons": () if config.verdict == "pass" else ("a picture leaks",),
+                },
                 ["index.html"],
             )
         },
@@ -165,6 +172,7 @@ def build(name):
 STAGES = ("audit", "pretraining", "multitask", "finetuning", "evaluation", "dashboard")
 NAMES = {
     "goldseam.recipe",
+    "goldseam.audit.expectations",
     "goldseam.audit.expectations.validate",
     "goldseam.registry.champion",
     "goldseam.registry.stage",
@@ -179,7 +187,7 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, fullname, *_):
         if fullname not in NAMES:
             return None
-        package = fullname.count(".") == 1 and fullname != "goldseam.recipe"
+        package = fullname != "goldseam.recipe" and any(n.startswith(f"{fullname}.") for n in NAMES)
         return importlib.machinery.ModuleSpec(fullname, self, is_package=package)
 
     def exec_module(self, module: types.ModuleType) -> None:

@@ -134,6 +134,8 @@ def errors(version: int) -> tuple[LabelErrors, ...]:
         LabelErrors("tags", "lake", None, None, 180, 9, rate, "confident learning"),
         LabelErrors("tags", None, "human", None, 500, 30, rate, "confident learning"),
     ]
+    inside = "consistency with 'cover': outlines against boundaries"
+    found.append(LabelErrors("shoreline", None, None, None, 20, 0, estimate(0.0, 0.02), inside))
     if version < 3:
         map_rate = estimate(0.124, 0.03)
         found.append(LabelErrors("cover_map", None, None, None, 706, 30, map_rate, "clusters"))

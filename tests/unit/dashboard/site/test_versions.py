@@ -17,6 +17,7 @@ from goldseam.dashboard.site.history import AuditEntry, History
 from goldseam.dashboard.site.versions import (
     changes,
     coverage_of,
+    error_series,
     findings_of,
     main_noise,
     noise_series,
@@ -156,6 +157,14 @@ def test_the_noise_of_an_overview_is_known_before_measured() -> None:
     assert tags is not None
     assert tags.estimates[0] is not None
     assert tags.estimates[0].value == pytest.approx(0.082)
+
+
+def test_contradictions_are_no_wrong_labels() -> None:
+    # labels that agree with each other may both be wrong
+    assert main_noise([entry(1)], "shoreline") is None
+    assert findings_of(entry(1), "shoreline") is None
+    names = {one.name for one in error_series([entry(1)]) if one.task == "shoreline"}
+    assert names == {"contradicting another label"}
 
 
 def test_changes_say_what_moved_and_nothing_else() -> None:
