@@ -3,25 +3,27 @@
 The types stand here, below the stages, since stages do not import each other.
 """
 
+from goldseam.results.audit import (
+    AuditResult,
+    CrossfitResult,
+    FindingCount,
+    Inspected,
+    MeasureResult,
+)
 from goldseam.results.data import DatasetReference, FailedCheck, ValidationResult, Verdict
 from goldseam.results.estimate import Estimate
 from goldseam.results.labels import (
     AnnotationPlan,
-    AuditResult,
     BoxCoverage,
     CoverageRow,
-    CrossfitResult,
     Disagreement,
     DriftTest,
     DuplicateGroup,
     DuplicateImage,
     DuplicateSummary,
     FactorKind,
-    FindingCount,
-    Inspected,
     LabelErrors,
     LabelPattern,
-    MeasureResult,
     MissingnessTest,
     NoiseMatrix,
     NoiseRate,

@@ -119,8 +119,8 @@ def read_pictures(
         if image_HWC is not None:
             height, width = image_HWC.shape[:2]
         else:
-            # the size of an image that is not stored may be unknown
-            width, height = (max(1, int(side)) for side in labels.size_N2[row])
+            # the size of an image that is not stored may be unknown, which is NaN
+            width, height = (max(1, int(np.nan_to_num(side))) for side in labels.size_N2[row])
             image_HWC = np.zeros((height, width, 3), np.uint8)
         tasks_of = sorted(set(wanted[name]) & set(tasks))
         drawn, said = _labels(

@@ -55,7 +55,8 @@ class TagValues:
             raise InvalidDataset(
                 f"{where}, row {first_row + row}: {texts[code_M[row]]!r}, expected 1 (present), "
                 "0 (absent), blank (unknown) or -1 (uncertain).",
-                remedy="Say what it means with --value TEXT=present|absent|unknown|uncertain; a "
-                "column that is no category goes to --meta or --drop.",
+                remedy="Import the table first, with 'goldseam dataset import csv': a column that "
+                "is no category goes to --meta or --drop, and --value "
+                "TEXT=present|absent|unknown|uncertain says what a text means.",
             )
         return state_M
