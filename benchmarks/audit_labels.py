@@ -30,7 +30,7 @@ SIZES, QUICK_SIZES = (10_000, 100_000, 1_000_000), (10_000, 30_000)
 LIMIT_SECONDS, LIMIT_MIB = 60, 4096
 BLOCK = 50_000
 COMMAND = "from goldseam.cli import main; main()"
-WITHOUT_PREDICTIONS = "audit.predictions.features=none"
+WITHOUT_PREDICTIONS = "audit.crossfit=false"
 
 
 @dataclasses.dataclass(frozen=True)
