@@ -194,8 +194,8 @@ def _errors(result: AuditResult) -> list[str]:
     for one in rated:
         ends = between(one.error_rate)
         found.append(
-            f"About {percent(one.error_rate.value)} of the {count(one.labels)} known labels of "
-            f"{one.task} are wrong{f' ({ends})' if ends else ''}; {count(one.flagged)} "
+            f"An estimated {percent(one.error_rate.value)} of the {count(one.labels)} known labels "
+            f"of {one.task} are wrong{f' ({ends})' if ends else ''}; {count(one.flagged)} "
             f"{'is' if one.flagged == 1 else 'are'} listed for review."
         )
     return [*found[:1], *_worst_annotator(result.errors, whole), *found[1:]]
@@ -230,6 +230,8 @@ def _noise(info: DatasetInfo, result: AuditResult) -> list[str]:
         of_pair = [one for one in result.disagreements if (one.task, one.noisy_task) == pair]
         found.append(_disagreement(max(of_pair, key=lambda one: one.images)))
     compared = {one.noisy_task for one in result.disagreements}
+    # an estimate without a clean version is what the error rates said already
+    compared |= {one.task for one in result.errors if one.error_rate.value is not None}
     found += [
         one.sentence
         for one in sorted(result.noise, key=lambda one: -(one.rate.value or 0))

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from goldseam.page import charts, count, duration, split_name
+from goldseam.page import charts, duration, split_name
 from goldseam.results import (
     AnnotationPlan,
     AuditResult,
