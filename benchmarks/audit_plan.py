@@ -28,10 +28,10 @@ from scipy.special import expit
 from scipy.stats import t as student
 
 from goldseam.audit.label_side import read_label_side
-from goldseam.audit.missingness.groups import Groups, folds_of
 from goldseam.audit.plan.config import PlanConfig
 from goldseam.audit.plan.design import looks
 from goldseam.audit.plan.replay import OURS, Curve, Pool, replay
+from goldseam.audit.statistics.groups import Groups, folds_of
 from goldseam.dataset.codecs import UNKNOWN
 from goldseam.dataset.reading import Dataset, open_dataset
 

@@ -12,7 +12,7 @@ from typing import Any
 
 def closest(value: object, known: Iterable[object]) -> str:
     """The known word nearest to `value`, for a remedy; all of them when none is near."""
-    words = [str(word) for word in known]
+    words = list(dict.fromkeys(str(word) for word in known))
     near = difflib.get_close_matches(str(value), words, n=1, cutoff=0.5)
     return near[0] if near else ", ".join(words) or "none"
 
@@ -125,5 +125,6 @@ class GateClosed(GoldseamError):
     """A gate refused what came before it."""
 
     def __init__(self, gate: str, reasons: Sequence[str], remedy: str) -> None:
-        super().__init__(f"gate '{gate}' is closed: " + "; ".join(reasons), remedy=remedy)
+        said = [*(reason.removesuffix(".") for reason in reasons[:-1]), *reasons[-1:]]
+        super().__init__(f"gate '{gate}' is closed: " + "; ".join(said), remedy=remedy)
         self.reasons = tuple(reasons)

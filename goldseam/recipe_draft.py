@@ -17,6 +17,8 @@ HEADER = """\
 # what was copied from pretraining is changed gently, as in the recipe of coast, where validation of
 # one seed preferred it to 1.0
 TRANSFERRED_RATE = 0.3
+# the metadata column in which imports say who labeled an image
+ANNOTATOR = "meta_annotator"
 
 
 def draft_recipe(folder: Path) -> str:
@@ -70,6 +72,8 @@ def draft_sections(dataset: Dataset) -> dict[str, Any]:
         if target in clean:
             gate = {"metric": f"{target}.miou", "not_worse_than": "champion", "margin": 0.01}
             sections["promote"]["gates"] = [gate]
+    if ANNOTATOR in dataset.info.meta:
+        sections["audit"] = {"errors": {"annotator": ANNOTATOR}}
     tags = [name for name in clean if tasks[name].kind is Kind.TAGS]
     if tags:
         sections["finetune"] = {"task": tags[0]}

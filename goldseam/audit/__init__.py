@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from goldseam.audit.pseudo_labels.masks import pseudo_mask_errors
     from goldseam.audit.pseudo_labels.tags import pseudo_label_errors
     from goldseam.audit.stage import audit
+    from goldseam.dataset.codecs import Boxes
 
 __all__ = [
     "AlikeImages",
     "AuditConfig",
     "BoxErrors",
+    "Boxes",
     "MaskErrors",
     "MeasureConfig",
     "PredictedBoxes",
@@ -57,6 +59,7 @@ _HOMES = {
     "AlikeImages": "duplicates.finding",
     "AuditConfig": "config",
     "BoxErrors": "errors.boxes",
+    "Boxes": "errors.boxes",
     "MaskErrors": "errors.masks",
     "MeasureConfig": "config",
     "PredictedBoxes": "errors.boxes",

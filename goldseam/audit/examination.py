@@ -32,6 +32,7 @@ from goldseam.audit.pictures import SCHEMA as PICTURES
 from goldseam.audit.plan.section import audit_plan
 from goldseam.audit.pseudo_labels.section import audit_pseudo_labels
 from goldseam.dataset.schema import Kind
+from goldseam.page import count
 from goldseam.progress import progress
 from goldseam.results import Inspected
 
@@ -155,6 +156,12 @@ def _errors(evidence: Evidence, config: AuditConfig, found: Findings) -> None:
         assert evidence.predictions is not None
         kind = "out of fold" if evidence.predictions.out_of_fold else "given"
         found.look("label errors", f"predictions ({kind}) of {', '.join(predicted)}")
+        foreign = evidence.predictions.match(evidence.labels).foreign
+        if foreign:
+            rows = "prediction is" if foreign == 1 else "predictions are"
+            found.notes.append(
+                f"{count(foreign)} {rows} left out, being of images that are not in the dataset."
+            )
     if lacking:
         why = "these tasks are not predicted" if predicted else NO_PREDICTIONS
         found.look(f"label errors of {', '.join(lacking)}", why, done=False)

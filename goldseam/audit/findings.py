@@ -60,7 +60,7 @@ SCHEMA = pa.schema(
         pa.field("task", pa.string(), nullable=False),
         pa.field("category", pa.string()),
         pa.field("issue", pa.string(), nullable=False),
-        pa.field("score", pa.float32(), nullable=False),  # 0 to 1; 1 is surely wrong
+        pa.field("score", pa.float32(), nullable=False),  # 0 to 1; the higher, the likelier wrong
         pa.field("evidence", pa.string(), nullable=False),  # one sentence
         pa.field("given", pa.string()),  # what the label says
         pa.field("suggested", pa.string()),  # what it should say

@@ -10,7 +10,7 @@ import pydantic
 from goldseam.artifacts import RESULT_FILE, digest_file, digest_folder, digest_of, stage_key
 from goldseam.audit.config import AuditConfig
 from goldseam.audit.evidence import gather
-from goldseam.audit.examination import examine
+from goldseam.audit.examination import Findings, examine
 from goldseam.audit.expectations.judge import judge
 from goldseam.audit.findings import count_findings, write_findings
 from goldseam.audit.report.page import write_report
@@ -70,19 +70,7 @@ def audit(
         )
         found = examine(evidence, config, before)
         findings = found.findings
-        result = AuditResult(
-            key=key,
-            digest="",
-            dataset=dataset.info.name,
-            version=dataset.info.version,
-            revision=revision or None,
-            dataset_digest=dataset.info.digest,
-            rows={split: dataset.info.rows(split) for split in dataset.info.splits},
-            inspected=tuple(found.inspected),
-            notes=tuple(dict.fromkeys(found.notes)),
-            findings=count_findings(findings),
-            **found.parts,
-        )
+        result = _as_result(found, dataset, key, revision)
         write_findings(findings, folder)
         if found.ranking is not None:
             pq.write_table(found.ranking, folder / RANKING, compression="zstd")
@@ -97,6 +85,23 @@ def audit(
         )  # fmt: skip
         result = dataclasses.replace(result, digest=digest_of(body)).write(folder)
     return result.at(out)
+
+
+def _as_result(found: Findings, dataset: Dataset, key: str, revision: str) -> AuditResult:
+    """What was found, before it is judged and told in sentences."""
+    return AuditResult(
+        key=key,
+        digest="",
+        dataset=dataset.info.name,
+        version=dataset.info.version,
+        revision=revision or None,
+        dataset_digest=dataset.info.digest,
+        rows={split: dataset.info.rows(split) for split in dataset.info.splits},
+        inspected=tuple(found.inspected),
+        notes=tuple(dict.fromkeys(found.notes)),
+        findings=count_findings(found.findings),
+        **found.parts,
+    )
 
 
 def report_of(result: AuditResult) -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from goldseam.cli.options import Device, Out, RecipeName, Set, checkpoint, log, section
-from goldseam.errors import GateClosed, InvalidConfig
+from goldseam.errors import GateClosed, InvalidConfig, OutputExists
 
 if TYPE_CHECKING:
     from goldseam.audit.config import AuditConfig
@@ -54,6 +54,16 @@ def audit(
     from goldseam.dataset.formats import open_source
 
     log()
+    if predictions is not None and model is not None:
+        raise InvalidConfig(
+            "--predictions are there already, so no model of --checkpoint is needed to make them.",
+            remedy="Give one of them.",
+        )
+    if against is not None and against_revision is not None:
+        raise InvalidConfig(
+            "--against and --against-revision both name an earlier version.",
+            remedy="Give one of them.",
+        )
     dataset = open_source(source, images, into=_beside(out, "data"))
     options = section("audit", source_recipe, dataset.path, set_)
     if device is not None:
@@ -96,17 +106,16 @@ def _earlier(
     dataset: "Dataset", against: Path | None, revision: str | None, out: Path
 ) -> "Dataset | None":
     from goldseam.dataset.reading import open_dataset
+    from goldseam.dataset.schema import DATASET_FILE
 
     if revision is None:
         return None if against is None else open_dataset(against)
-    if against is not None:
-        raise InvalidConfig(
-            "--against and --against-revision both name an earlier version.",
-            remedy="Give one of them.",
-        )
     from goldseam.storage.dvc import fetch_revision
 
     folder = _beside(out, "against")
-    if not folder.is_dir():
-        fetch_revision(dataset.path, revision, folder)
+    # a revision such as HEAD~1 means another commit tomorrow, so it is fetched again
+    earlier = folder.exists()
+    if earlier and not (folder / DATASET_FILE).is_file():
+        raise OutputExists(folder, "it holds no earlier version of a dataset")
+    fetch_revision(dataset.path, revision, folder, replace=earlier)
     return open_dataset(folder)

@@ -152,7 +152,7 @@ def _last_commit(file: Path) -> str | None:
     return commit if commit and git("diff", "--quiet", "HEAD").returncode == 0 else None
 
 
-def fetch_revision(path: Path, revision: str, to: Path) -> Path:
+def fetch_revision(path: Path, revision: str, to: Path, *, replace: bool = False) -> Path:
     """Write a folder as it was at a revision of the repository around it.
 
     Nothing in the repository is touched: files come from DVC's cache, else from its remote, and
@@ -162,6 +162,7 @@ def fetch_revision(path: Path, revision: str, to: Path) -> Path:
         path: the folder, inside a git repository; it need not be there now.
         revision: a git commit, tag or branch.
         to: the folder to make.
+        replace: whether a folder that is there is replaced.
 
     Returns:
         `to`.
@@ -171,7 +172,7 @@ def fetch_revision(path: Path, revision: str, to: Path) -> Path:
             has no such folder, or its data is neither in the cache nor in the remote.
         DigestMismatch: the cache or the remote holds another content than was pinned.
         MissingExtra: DVC is not installed.
-        OutputExists: `to` is there already.
+        OutputExists: `to` is there already and `replace` is False.
     """
     path = Path(path).resolve()
     roots = [p for p in path.parents if (p / ".dvc").is_dir() or (p / ".git").exists()]
@@ -189,7 +190,7 @@ def fetch_revision(path: Path, revision: str, to: Path) -> Path:
     try:
         # the remote of today: that of an old revision may not have been set up, or have moved since
         files = DVCFileSystem(str(root), rev=revision, remote=_default_remote(root))
-        with contextlib.closing(files), atomic_folder(to) as folder:
+        with contextlib.closing(files), atomic_folder(to, replace=replace) as folder:
             _fetch(files, path.relative_to(root).as_posix(), revision, folder)
     except RevError as error:
         remedy = "'git log' lists the commits, 'git tag' the tags; fetch what is missing."

@@ -1,12 +1,21 @@
 """The page of an audit in a real browser: by mouse, by keyboard, on a phone, without JavaScript."""
 
+import io
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from goldseam.audit.findings import Action, Issue, make_findings
 from goldseam.audit.label_side import read_label_side
 from goldseam.audit.report.config import ReportConfig
 from goldseam.audit.report.page import write_report
+from goldseam.dataset.codecs import Boxes
+from goldseam.dataset.reading import open_dataset
+from goldseam.dataset.schema import DatasetInfo, Kind, Task
+from goldseam.dataset.writing import Sample, write_dataset
+from goldseam.results import AuditResult
 from tests.browser.conftest import PHONE
 from tests.unit.audit.report import sample
 
@@ -210,6 +219,40 @@ def test_pictures_are_drawn(open_page, audit_page):
         }"""
     )
     assert broken == []
+
+
+def test_a_box_is_an_outline_that_does_not_hide_its_object(open_page, tmp_path):
+    """A style that holds where the box is stored, and not where it is drawn, would fill it."""
+    info = DatasetInfo(
+        name="ships", tasks={"ships": Task(kind=Kind.DETECTION, categories=("ship",))}
+    )
+    corners_14 = np.array([[2, 2, 30, 30]], np.float32)
+    sample_ = Sample(
+        image_id="a",
+        image=np.full((32, 32, 3), 255, np.uint8),
+        group="a",
+        labels={"ships": Boxes(np.zeros(1, np.int32), corners_14, np.zeros(1, bool))},
+        sources={"ships": "human"},
+    )
+    write_dataset(tmp_path / "ships", info, {"train": [sample_]})
+    data = open_dataset(tmp_path / "ships")
+    labels = read_label_side(data)
+    findings = make_findings(
+        **labels.where(np.array([0])),
+        task="ships",
+        issue=Issue.SPURIOUS_BOX,
+        action=Action.REMOVE,
+        score=[0.9],
+        evidence=["Looks wrong."],
+    )
+    bare = AuditResult(key="", digest="", dataset="", version="", dataset_digest="", rows={})
+    write_report(tmp_path, data, labels, bare, findings, ReportConfig())
+    drawing = open_page(tmp_path / "index.html").locator(".gallery svg.drawing")
+    assert drawing.locator("use.outlines").count() == 1
+    light_HW = np.asarray(Image.open(io.BytesIO(drawing.screenshot())).convert("L"))
+    height, width = light_HW.shape
+    assert light_HW[height // 2, width // 2] > 250
+    assert light_HW.min() < 250  # the outline itself
 
 
 def test_the_table_of_missingness_can_be_filtered(open_page, audit_page):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from goldseam import errors
-from goldseam.errors import GoldseamError, closest
+from goldseam.errors import GateClosed, GoldseamError, closest
 
 MADE = [
     errors.MissingInput(Path("data/dataset.yaml"), "is not there"),
@@ -98,3 +98,12 @@ def test_an_error_of_a_worker_process_arrives_whole():
     assert type(again) is errors.DigestMismatch
     assert str(again) == str(error)
     assert again.remedy == "Fetch it again."
+
+
+def test_reasons_of_a_closed_gate_are_one_sentence() -> None:
+    said = str(GateClosed("labels", ("a is low.", "b leaks."), "Mend them.").message)
+    assert said == "gate 'labels' is closed: a is low; b leaks."
+
+
+def test_a_word_that_is_known_twice_is_named_once() -> None:
+    assert closest("zzz", ["tags", "tags", "cover"]) == "tags, cover"

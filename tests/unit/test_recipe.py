@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from goldseam.errors import GoldseamError, InvalidRecipe, MissingInput
-from goldseam.recipe import Recipe, load_recipe, parse_recipe
-from goldseam.recipe_draft import draft_recipe
+from goldseam.recipe import Recipe, load_recipe, parse_recipe, resolve_section
+from goldseam.recipe_draft import draft_recipe, draft_sections
 from pipelines.label_to_model import RECIPES
 
 FOLDERS = [RECIPES]
@@ -138,3 +138,13 @@ def test_a_drafted_recipe_fits_the_dataset(disc_folder: Path, tmp_path):
     assert set(recipe.train.tasks) == {"cover", "cover_map", "edge", "relief", "tags"}
     assert set(recipe.baselines.scratch.tasks) == {"cover", "edge", "relief", "tags"}
     assert recipe.dataset.uri == str(disc_folder)
+
+
+def test_annotators_that_a_dataset_names_are_compared(tmp_path):
+    from goldseam.dataset.formats import open_source
+
+    for name, header in (("named", "image,annotator,boat"), ("bare", "image,split,boat")):
+        (tmp_path / f"{name}.csv").write_text(f"{header}\na,train,1\nb,train,0\n")
+        data = open_source(tmp_path / f"{name}.csv", into=tmp_path / name)
+        options = resolve_section("audit", draft_sections(data), [])
+        assert options.errors.annotator == ("meta_annotator" if name == "named" else "")

@@ -13,6 +13,7 @@ from enum import StrEnum
 import numpy as np
 
 from goldseam.audit.consistency.config import ConsistencyConfig
+from goldseam.audit.regions import Regions
 from goldseam.dataset.codecs import PRESENT, UNKNOWN, Array, Boxes
 
 Region = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in px
@@ -69,41 +70,6 @@ def _span(corners: Array, shape: tuple[int, int]) -> tuple[slice, slice]:
     return slice(top, bottom), slice(left, right)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Components:
-    """Connected pieces of one category in a mask; pixels that share a corner are connected.
-
-    Attributes:
-        number_HW: 0 outside, else the piece.
-        spans: rows and columns of piece 1, 2, …
-        area: pixels of each piece, that of 0 first.
-    """
-
-    number_HW: Array
-    spans: list[tuple[slice, slice]]
-    area: Array
-
-    @classmethod
-    def of(cls, mask_HW: Array) -> "Components":
-        """The pieces of a bool mask."""
-        from scipy import ndimage
-
-        number_HW, count = ndimage.label(mask_HW, structure=np.ones((3, 3), bool))
-        area = np.bincount(number_HW.ravel(), minlength=count + 1)
-        return cls(number_HW, ndimage.find_objects(number_HW), area)
-
-    def region(self, piece: int) -> Region:
-        """The tight box of a piece."""
-        rows, columns = self.spans[piece - 1]
-        return columns.start, rows.start, columns.stop, rows.stop
-
-    def at_edge(self, piece: int) -> bool:
-        """Whether a piece touches the edge of the image."""
-        left, top, right, bottom = self.region(piece)
-        height, width = self.number_HW.shape
-        return left == 0 or top == 0 or right == width or bottom == height
-
-
 def compare_boxes(
     mask_HW: Array,
     category_id: int,
@@ -120,7 +86,7 @@ def compare_boxes(
     Not compared: boxes marked ignore, boxes more than half of whose pixels are ignored, pieces
     that touch an ignored pixel (they may be larger) or lie under a box marked ignore.
     """
-    pieces = Components.of(mask_HW == category_id)
+    pieces = Regions.of(mask_HW == category_id)
     ignored_HW = mask_HW == ignore
     covered_HW = np.zeros(mask_HW.shape, bool)
     hidden_HW = ignored_HW.copy()
@@ -140,17 +106,17 @@ def compare_boxes(
 
 
 def _compare_box(
-    pieces: Components,
+    pieces: Regions,
     span: tuple[slice, slice],
     known: Array,
     corners: Array,
     name: str,
     config: ConsistencyConfig,
 ) -> Iterator[Comparison]:
-    inside = pieces.number_HW[span]
+    inside = pieces.label_HW[span]
     share = float((inside[known] > 0).mean())
     left, top, right, bottom = (float(side) for side in corners)
-    height, width = pieces.number_HW.shape
+    height, width = pieces.label_HW.shape
     at_edge = left <= 0 or top <= 0 or right >= width or bottom >= height
     area = (right - left) * (bottom - top)
     stratum = size_class(area, at_edge=at_edge)
@@ -161,29 +127,28 @@ def _compare_box(
         return
     # the piece that fills most of the box
     piece = int(np.bincount(inside.ravel(), minlength=2)[1:].argmax()) + 1
-    x0, y0, x1, y1 = pieces.region(piece)
+    x0, y0, x1, y1 = pieces.box(piece)
     shared = max(0.0, min(x1, right) - max(x0, left)) * max(0.0, min(y1, bottom) - max(y0, top))
     overlap = shared / ((x1 - x0) * (y1 - y0) + area - shared)
     yield Comparison(Check.BOX_SIZE, name, overlap, None, NO_STRATUM, area, region)
 
 
 def _unboxed(
-    pieces: Components, covered_HW: Array, hidden_HW: Array, name: str, config: ConsistencyConfig
+    pieces: Regions, covered_HW: Array, hidden_HW: Array, name: str, config: ConsistencyConfig
 ) -> Iterator[Comparison]:
     from scipy import ndimage
 
-    count = len(pieces.area)
-    boxed = np.bincount(pieces.number_HW[covered_HW], minlength=count)
+    boxed = pieces.pixels(covered_HW)
     near_hidden_HW = hidden_HW
     if hidden_HW.any():
         near_hidden_HW = ndimage.binary_dilation(hidden_HW, structure=np.ones((3, 3), bool))
-    hidden = np.bincount(pieces.number_HW[near_hidden_HW], minlength=count)
-    whole = (pieces.area >= config.smallest_px) & (hidden == 0)
+    hidden = pieces.pixels(near_hidden_HW)
+    whole = (pieces.area_M >= config.smallest_px) & (hidden == 0)
     for piece in (np.flatnonzero(whole[1:]) + 1).tolist():
-        share = float(boxed[piece] / pieces.area[piece])
-        stratum = size_class(int(pieces.area[piece]), at_edge=pieces.at_edge(piece))
+        share = float(boxed[piece] / pieces.area_M[piece])
+        stratum = size_class(int(pieces.area_M[piece]), at_edge=pieces.at_edge(piece))
         failed = share <= config.empty_share
-        area, region = float(pieces.area[piece]), pieces.region(piece)
+        area, region = float(pieces.area_M[piece]), pieces.box(piece)
         yield Comparison(Check.UNBOXED_OBJECT, name, share, failed, stratum, area, region)
 
 

@@ -14,15 +14,16 @@ import pyarrow.compute as pc
 
 from goldseam.audit.consistency.checks import AT_EDGE, Check
 from goldseam.audit.consistency.config import ConsistencyConfig
-from goldseam.audit.errors.clustered_rates import Trials, shares
 from goldseam.audit.errors.confirmation import confirmed_elsewhere
 from goldseam.audit.errors.outliers import outlier_score, robust_z
 from goldseam.audit.findings import Action, Issue, join_findings, make_findings
 from goldseam.audit.label_side import LabelSide
+from goldseam.audit.statistics.shares import Trials, shares
 from goldseam.dataset.codecs import Array
 from goldseam.page import count, percent
 from goldseam.results import Estimate, LabelErrors
 
+METHOD = "consistency with"
 LEAST_SPREAD = 0.05  # of an agreement: smaller differences are not remarkable
 TITLES = {
     Check.EMPTY_BOX: "boxes without a pixel of their category",
@@ -161,8 +162,13 @@ def _merged(findings: pa.Table) -> pa.Table:
 
 def _method(rows: Rows, blamed: str, *, differs: bool) -> str:
     partner = rows.other if blamed == rows.task else rows.task
-    method = f"consistency with '{partner}': {TITLES[rows.check]}"
+    method = f"{METHOD} '{partner}': {TITLES[rows.check]}"
     return f"{method} (defined differently)" if differs else method
+
+
+def is_contradiction(one: LabelErrors) -> bool:
+    """Whether a row counts contradictions with another task, which is no rate of wrong labels."""
+    return one.method.startswith(METHOD)
 
 
 def _blamed(rows: Rows, labels: LabelSide) -> str:

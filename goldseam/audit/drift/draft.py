@@ -3,9 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-
-from goldseam.dataset.codecs import Array
+from goldseam.audit.statistics.discovery import false_discovery_q
 from goldseam.results import DriftTest
 
 
@@ -36,12 +34,9 @@ def settle(drafts: Sequence[Draft], significance: float) -> tuple[DriftTest, ...
 
     What was not tested but counted (rows, names, flips) is changed when it is large enough.
     """
-    tested = [number for number, draft in enumerate(drafts) if draft.p_value is not None]
-    p_values = np.array([drafts[number].p_value for number in tested], np.float64)
-    q_of = dict(zip(tested, false_discovery(p_values).tolist(), strict=True))
+    q_values = false_discovery_q([draft.p_value for draft in drafts])
     rows = []
-    for number, draft in enumerate(drafts):
-        q_value = q_of.get(number)
+    for draft, q_value in zip(drafts, q_values, strict=True):
         large = draft.effect > 0 and draft.effect >= draft.minimum
         changed = large and (q_value is None or q_value <= significance)
         rows.append(
@@ -59,12 +54,3 @@ def settle(drafts: Sequence[Draft], significance: float) -> tuple[DriftTest, ...
             )
         )
     return tuple(rows)
-
-
-def false_discovery(p_K: Array) -> Array:
-    """q-values of K tests by Benjamini and Hochberg (1995)."""
-    order_K = np.argsort(p_K, kind="stable")
-    scaled_K = p_K[order_K] * len(p_K) / np.arange(1, len(p_K) + 1)
-    q_K = np.empty(len(p_K))
-    q_K[order_K] = np.minimum.accumulate(scaled_K[::-1])[::-1].clip(max=1)
-    return q_K

@@ -11,6 +11,7 @@ from goldseam.audit.drift.comparing import MeanChange, compare_means, group_sums
 from goldseam.audit.drift.config import DriftConfig
 from goldseam.audit.drift.draft import Draft
 from goldseam.audit.drift.version import Pairing
+from goldseam.audit.statistics.intervals import NORMAL_95
 from goldseam.dataset.codecs import PRESENT, Array
 from goldseam.page.numbers import percent, split_name
 from goldseam.results import NoiseRate
@@ -170,9 +171,8 @@ def noise_changes(
             continue
         difference = abs(now.value - old.value)
         size = max(abs(now.value), abs(old.value), 1e-12) if now.unit else 1.0
-        # a 95 % interval spans 2 times 1.96 standard errors
         widths = [
-            None if one.low is None or one.high is None else (one.high - one.low) / 3.92
+            None if one.low is None or one.high is None else (one.high - one.low) / (2 * NORMAL_95)
             for one in (old, now)
         ]
         p_value = None

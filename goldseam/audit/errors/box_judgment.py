@@ -8,11 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from goldseam.audit.errors.box_config import BoxConfig
-from goldseam.audit.errors.clustered_rates import Trials
-from goldseam.audit.errors.confirmation import by_category, confirmed_elsewhere
-from goldseam.audit.errors.flat_boxes import LabeledBoxes, ScoredBoxes
-from goldseam.audit.errors.matching import (
+from goldseam.audit.box_overlap import (
     Pairs,
     box_area,
     covered_share,
@@ -20,7 +16,11 @@ from goldseam.audit.errors.matching import (
     overlapping_pairs,
     paired_iou,
 )
+from goldseam.audit.errors.box_config import BoxConfig
+from goldseam.audit.errors.confirmation import by_category, confirmed_elsewhere
+from goldseam.audit.errors.flat_boxes import LabeledBoxes, ScoredBoxes
 from goldseam.audit.findings import Issue
+from goldseam.audit.statistics.shares import Trials
 from goldseam.dataset.codecs import Array
 
 MAD_TO_DEVIATION = 1.4826

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 
 from goldseam.audit.errors.box_config import BoxConfig
 from goldseam.audit.errors.boxes import BoxErrors, find_box_errors
-from goldseam.audit.errors.clustered_rates import shares
 from goldseam.audit.errors.flat_boxes import LabeledBoxes, PredictedBoxes, flatten_predictions
 from goldseam.audit.errors.section import ErrorSection
 from goldseam.audit.findings import Action, Issue, join_findings, make_findings, no_findings
 from goldseam.audit.label_side import LabelSide
+from goldseam.audit.statistics.shares import shares
 from goldseam.dataset.codecs import Array
 from goldseam.results import Estimate, LabelErrors, NoiseMatrix
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from goldseam.audit.errors.box_config import BoxConfig
 from goldseam.audit.errors.box_judgment import judge_boxes
-from goldseam.audit.errors.clustered_rates import Trials, shares
 from goldseam.audit.errors.flat_boxes import (
     LabeledBoxes,
     PredictedBoxes,
@@ -21,6 +20,7 @@ from goldseam.audit.errors.flat_boxes import (
     flatten_predictions,
 )
 from goldseam.audit.findings import Issue
+from goldseam.audit.statistics.shares import Trials, shares
 from goldseam.dataset.codecs import Array, Boxes
 from goldseam.errors import InvalidArray
 from goldseam.results import Estimate

@@ -5,6 +5,7 @@ L labeled boxes, P predicted boxes, M boxes of one image.
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,7 @@ def flatten_labels(
         InvalidArray: see `box_errors`.
     """
     boxes = [(row, part) for row in rows if (part := given[row]) is not None]
+    _require_type(boxes, Boxes, "labels")
     image_L, number_L, category_L, corners_L4 = _flat(
         [(row, part.category_N, part.corners_N4) for row, part in boxes], "labels", categories
     )
@@ -111,6 +113,7 @@ def flatten_predictions(
         InvalidArray: see `box_errors`.
     """
     boxes = [(row, part) for row, part in predictions if part is not None]
+    _require_type(boxes, PredictedBoxes, "predictions")
     image_P, number_P, category_P, corners_P4 = _flat(
         [(row, part.category_M, part.corners_M4) for row, part in boxes], "predictions", categories
     )
@@ -139,6 +142,17 @@ def flatten_predictions(
     return ScoredBoxes(
         *(part[order_P] for part in (image_P, number_P, category_P, corners_P4, score_P))
     )
+
+
+def _require_type(boxes: Sequence[tuple[int, Any]], wanted: type, what: str) -> None:
+    """Raises InvalidArray for a bare array, which does not say what its columns are."""
+    for row, part in boxes:
+        if not isinstance(part, wanted):
+            raise InvalidArray(
+                what,
+                f"image {row} is a {type(part).__name__}, expected {wanted.__name__} or None",
+                f"Make goldseam.audit.{wanted.__name__} of the corners and categories.",
+            )
 
 
 def _flat(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from goldseam.audit.noise.disagreement import BOUNDARY, INTERIOR, boundary_band
+from goldseam.audit.regions import Regions
 from goldseam.dataset.codecs import Array
 from goldseam.errors import InvalidArray
 
@@ -60,6 +61,9 @@ class MaskForm:
             )
         known_HW = mask_HW != self.ignore
         strange_HW = known_HW & ((mask_HW < 0) | (mask_HW >= len(self.categories)))
+        if mask_HW.dtype.kind == "f":
+            # NaN is neither below nor above, and a half would be cut down to a category
+            strange_HW |= known_HW & (mask_HW % 1 != 0)
         if strange_HW.any():
             y, x = np.argwhere(strange_HW)[0]
             raise InvalidArray(
@@ -253,23 +257,18 @@ def _worst_region(
     suspicious_HW: Array, boundary_HW: Array, mask_HW: Array, confident_HW: Array
 ) -> tuple[tuple[int, int, int, int], int, int, int]:
     """Box, pixels outside the band, given and suggested category of the largest region."""
-    import cv2
-
     if not suspicious_HW.any():
         return (0, 0, 0, 0), 0, NOWHERE, NOWHERE
-    regions, label_HW, statistics_R5, _ = cv2.connectedComponentsWithStats(
-        suspicious_HW.astype(np.uint8), connectivity=8
-    )
-    inside_R = np.bincount(label_HW[suspicious_HW & ~boundary_HW], minlength=regions)
-    inside_R[0] = -1  # all that is not suspicious
+    regions = Regions.of(suspicious_HW)
+    inside_M = regions.pixels(suspicious_HW & ~boundary_HW)
+    inside_M[0] = -1  # all that is not suspicious
     # by pixels outside the band, then by all pixels, then the first one
-    area_R = statistics_R5[:, cv2.CC_STAT_AREA]
-    worst = int(np.lexsort((-np.arange(regions), area_R, inside_R))[-1])
-    xmin, ymin, width, height = (int(number) for number in statistics_R5[worst, :4])
-    here_HW = label_HW == worst
+    first_M = -np.arange(len(inside_M))
+    worst = int(np.lexsort((first_M, regions.area_M, inside_M))[-1])
+    here_HW = regions.label_HW == worst
     return (
-        (xmin, ymin, xmin + width, ymin + height),
-        int(inside_R[worst]),
+        regions.box(worst),
+        int(inside_M[worst]),
         int(np.bincount(mask_HW[here_HW]).argmax()),
         int(np.bincount(confident_HW[here_HW]).argmax()),
     )

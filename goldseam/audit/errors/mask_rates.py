@@ -21,6 +21,8 @@ from goldseam.audit.errors.mask_counts import (
     UNIT,
     ImageCounts,
 )
+from goldseam.audit.statistics.bootstrap import draws_in_blocks, percentile_ends
+from goldseam.audit.statistics.intervals import estimate
 from goldseam.dataset.codecs import Array
 from goldseam.results import Estimate
 
@@ -61,14 +63,15 @@ def estimate_rates(images: Sequence[ImageCounts], resamples: int, seed: int) -> 
     values = _rates(sums_G.sum(axis=0)[None])
     if groups < 2:
         return _as_rates(values[:, 0], None, sums_G.shape[1])
-    rng = np.random.default_rng(seed)
     flat_GS = sums_G.reshape(groups, -1).astype(np.float64)
-    draws = []
-    for start in range(0, resamples, DRAWS_AT_ONCE):
-        count = min(DRAWS_AT_ONCE, resamples - start)
-        weight_RG = rng.multinomial(groups, np.full(groups, 1 / groups), count)
-        draws.append(_rates((weight_RG @ flat_GS).reshape(count, *sums_G.shape[1:])))
-    return _as_rates(values[:, 0], np.concatenate(draws, axis=1), sums_G.shape[1])
+    drawn_2RK = np.concatenate(
+        [
+            _rates((weight_RG @ flat_GS).reshape(len(weight_RG), *sums_G.shape[1:]))
+            for weight_RG in draws_in_blocks(groups, resamples, seed, at_once=DRAWS_AT_ONCE)
+        ],
+        axis=1,
+    )
+    return _as_rates(values[:, 0], drawn_2RK, sums_G.shape[1])
 
 
 def _by_group(images: Sequence[ImageCounts]) -> Array:
@@ -124,18 +127,13 @@ def _mean(sums_C4: Array) -> Array:
 
 
 def _as_rates(values_2K: Array, draws_2RK: Array | None, parts: int) -> MaskRates:
-    rates = []
-    for number, value in enumerate(values_2K[0]):
-        low = high = None
-        if draws_2RK is not None and not np.isnan(value):
-            rate_R, end_R = draws_2RK[:, :, number]
-            rate_R, end_R = rate_R[~np.isnan(rate_R)], end_R[~np.isnan(end_R)]
-            # half of the draws must have seen it for an interval to mean something
-            if 2 * len(rate_R) >= draws_2RK.shape[1]:
-                low = min(float(np.percentile(end_R, 2.5)), float(value))
-                high = max(float(np.percentile(rate_R, 97.5)), float(value))
-        shown = None if np.isnan(value) else float(value)
-        rates.append(Estimate(shown, low, high, better="lower"))
+    low_K, high_K = np.full((2, values_2K.shape[1]), np.nan)
+    if draws_2RK is not None:
+        low_K, high_K = percentile_ends(draws_2RK[1])[0], percentile_ends(draws_2RK[0])[1]
+    rates = [
+        estimate(value, min(low, value), max(high, value))
+        for value, low, high in zip(values_2K[0], low_K, high_K, strict=True)
+    ]
     return MaskRates(rates[0], tuple(rates[1 : 1 + parts]), tuple(rates[1 + parts :]))
 
 

@@ -60,8 +60,8 @@ def audit_tags(
     sentences = [] if found.comparison is None else [found.comparison]
     if left_out:
         sentences.append(
-            f"{count(left_out)} images with known labels of '{task}' have no prediction and were "
-            "not examined."
+            f"{count(left_out)} {'image' if left_out == 1 else 'images'} with known labels of "
+            f"'{task}' without a prediction: not examined."
         )
     return ErrorSection(
         findings=_findings(labels, task, found),

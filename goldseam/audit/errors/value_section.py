@@ -6,13 +6,13 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from goldseam.audit.errors.clustered_rates import shares
 from goldseam.audit.errors.section import ErrorSection
 from goldseam.audit.errors.slip import Slip
 from goldseam.audit.errors.value_config import ValuesConfig
 from goldseam.audit.errors.values import ValueErrors, find_value_errors, trials
 from goldseam.audit.findings import join_findings, make_findings
 from goldseam.audit.label_side import LabelSide
+from goldseam.audit.statistics.shares import shares
 from goldseam.dataset.codecs import Array
 from goldseam.dataset.schema import Kind
 from goldseam.results import LabelErrors

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from goldseam.audit.errors.clustered_rates import Trials, shares
 from goldseam.audit.errors.normal_slips import normal_slips
 from goldseam.audit.errors.slip import Slip, one_each
 from goldseam.audit.errors.value_config import ValuesConfig
@@ -25,6 +24,7 @@ from goldseam.audit.errors.value_statistics import (
     measure_regression,
     stack_statistics,
 )
+from goldseam.audit.statistics.shares import Trials, shares
 from goldseam.dataset.codecs import Array
 from goldseam.errors import InvalidArray
 from goldseam.results import Estimate

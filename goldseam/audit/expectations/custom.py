@@ -165,7 +165,8 @@ class ExpectErrorRateToBeAtMost(_Limit):
 
     @classmethod
     def _words(cls, values: Mapping[str, Any]) -> str:
-        return f"At most {percent(values['max_rate'])} of the labels of {_named(values)} are wrong."
+        rate = percent(values["max_rate"])
+        return f"At most an estimated {rate} of the labels of {_named(values)} are wrong."
 
 
 class ExpectGroupsNotToCrossSplits(_Limit):

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from goldseam.audit.missingness.config import MissingnessConfig
-from goldseam.audit.missingness.groups import Groups, resampled_p, standardized_sums
+from goldseam.audit.statistics.groups import Groups, standardized_sums
+from goldseam.audit.statistics.resampling import resampled_p
 from goldseam.dataset.codecs import Array
 
 # from so many groups on, the distribution of many groups is used in place of resampling

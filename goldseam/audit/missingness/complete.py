@@ -11,8 +11,8 @@ import numpy as np
 from goldseam.audit.missingness.config import MissingnessConfig
 from goldseam.audit.missingness.factors import Factor
 from goldseam.audit.missingness.gaps import Contrast, Evidence, Tested, Unit
-from goldseam.audit.missingness.groups import draw_groups
 from goldseam.audit.missingness.independence import associate
+from goldseam.audit.statistics.groups import draw_groups
 from goldseam.dataset.codecs import PRESENT, UNKNOWN, Array
 from goldseam.dataset.partial import generator
 

@@ -8,7 +8,8 @@ import dataclasses
 import numpy as np
 
 from goldseam.audit.missingness.config import MissingnessConfig
-from goldseam.audit.missingness.groups import Groups, draw_groups, folds_of, resampled_p
+from goldseam.audit.statistics.groups import Groups, draw_groups, folds_of
+from goldseam.audit.statistics.resampling import resampled_p
 from goldseam.dataset.codecs import Array
 
 FOLDS = 5

@@ -19,8 +19,8 @@ from goldseam.audit.missingness.factors import (
     picture_factors,
     split_factor,
 )
-from goldseam.audit.missingness.groups import draw_groups
 from goldseam.audit.missingness.independence import Association, associate
+from goldseam.audit.statistics.groups import draw_groups
 from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, Array
 from goldseam.dataset.partial import generator
 from goldseam.results import FactorKind

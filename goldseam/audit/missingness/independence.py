@@ -13,7 +13,8 @@ import numpy as np
 from goldseam.audit.missingness.clustered import clustered_test
 from goldseam.audit.missingness.config import MissingnessConfig
 from goldseam.audit.missingness.factors import Factor
-from goldseam.audit.missingness.groups import Groups, resampled_p
+from goldseam.audit.statistics.groups import Groups
+from goldseam.audit.statistics.resampling import resampled_p
 from goldseam.dataset.codecs import Array
 
 CRAMER, RANK = "Cramér's V", "rank-biserial correlation"

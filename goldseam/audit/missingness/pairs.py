@@ -11,9 +11,9 @@ import numpy as np
 from goldseam.audit.label_side import LabelSide
 from goldseam.audit.missingness.config import MissingnessConfig
 from goldseam.audit.missingness.factors import Factor
-from goldseam.audit.missingness.groups import draw_groups
 from goldseam.audit.missingness.independence import associate
 from goldseam.audit.missingness.wording import MODERATE, plain_name
+from goldseam.audit.statistics.groups import draw_groups
 from goldseam.dataset.codecs import Array
 from goldseam.dataset.partial import generator
 from goldseam.page.numbers import count, percent

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from goldseam.audit.missingness.groups import Groups
+from goldseam.audit.statistics.groups import Groups
 from goldseam.dataset.codecs import Array
 
 # labeled images below which no share is estimated

@@ -13,7 +13,6 @@ from goldseam.audit.missingness.config import MissingnessConfig
 from goldseam.audit.missingness.embedding import FEWEST as FEWEST_OF_EACH
 from goldseam.audit.missingness.factors import metadata_factors, picture_factors
 from goldseam.audit.missingness.gaps import Evidence
-from goldseam.audit.missingness.groups import Groups, draw_groups
 from goldseam.audit.missingness.positive_unlabeled import UnlabeledShare, unlabeled_share
 from goldseam.audit.missingness.propensity import (
     FEWEST,
@@ -21,8 +20,10 @@ from goldseam.audit.missingness.propensity import (
     CrossFit,
     corrected_prior,
     covariates,
-    t_quantile,
 )
+from goldseam.audit.statistics.groups import Groups, draw_groups
+from goldseam.audit.statistics.intervals import student_95
+from goldseam.audit.statistics.shares import column_shares
 from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, Array
 from goldseam.dataset.partial import generator
 from goldseam.page.numbers import count, percent, split_name
@@ -30,66 +31,6 @@ from goldseam.results import Estimate, MissingnessTest, PresenceEstimate
 
 # a naive share that is off by less is not worth a sentence
 NOTABLE = 0.01
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Shares:
-    """Shares of C columns with 95 % intervals; NaN where nothing was counted."""
-
-    value_C: Array
-    low_C: Array
-    high_C: Array
-
-    def estimate(self, column: int) -> Estimate:
-        """One of them."""
-        if np.isnan(self.value_C[column]):
-            return Estimate(None)
-        value, low, high = (float(part[column]) for part in (self.value_C, self.low_C, self.high_C))
-        return Estimate(value, low, high)
-
-
-def shares(part_NC: Array, whole_NC: Array, groups: Groups) -> Shares:
-    """Share of `part` in `whole`, column by column, with Wilson's interval.
-
-    Images of a group depend on each other: the interval is that of the effective number of images,
-    which is their number over the design effect (Korn and Graubard 1998; never above their number),
-    with the t quantile of the groups. Where all or none are part, groups count as single images.
-
-    Args:
-        part_NC: bool, inside of `whole_NC`.
-        whole_NC: bool.
-        groups: of the images.
-    """
-    size_C = whole_NC.sum(axis=0).astype(np.float64)
-    safe_C = np.maximum(size_C, 1)
-    share_C = np.where(size_C > 0, part_NC.sum(axis=0) / safe_C, np.nan)
-    effective_C = size_C
-    quantile = 1.959963984540054
-    if not groups.single:
-        whole_GC = groups.sums(whole_NC)
-        residual_GC = groups.sums(part_NC) - np.nan_to_num(share_C) * whole_GC
-        groups_C = (whole_GC > 0).sum(axis=0)
-        correction_C = groups_C / np.maximum(groups_C - 1, 1)
-        binomial_C = size_C * share_C * (1 - share_C)
-        # a share of 0 or 1 shows no scatter from which a design effect could be told
-        mixed_C = np.nan_to_num(binomial_C) > 0
-        effect_C = correction_C * np.square(residual_GC).sum(axis=0)
-        effect_C = np.divide(effect_C, binomial_C, out=np.ones_like(size_C), where=mixed_C)
-        effective_C = np.where(mixed_C, size_C / np.maximum(effect_C, 1), groups_C)
-        quantile = t_quantile(int(groups_C.max(initial=0)))
-    low_C, high_C = _wilson(share_C, effective_C, quantile)
-    return Shares(share_C, low_C, high_C)
-
-
-def _wilson(share_C: Array, size_C: Array, quantile: float) -> tuple[Array, Array]:
-    size_C = np.maximum(size_C, 1e-9)
-    spread = quantile**2 / size_C
-    center_C = (share_C + spread / 2) / (1 + spread)
-    half_C = np.sqrt(spread * share_C * (1 - share_C) + spread**2 / 4) / (1 + spread)
-    return (
-        np.minimum(np.clip(center_C - half_C, 0, 1), share_C),
-        np.maximum(np.clip(center_C + half_C, 0, 1), share_C),
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,8 +109,8 @@ class PresenceEstimates:
     def _of_task(self, task: str) -> list[PresenceEstimate]:
         state_NC = self.evidence.labels.states[task][self.row_N]
         present_NC, known_NC = state_NC == PRESENT, state_NC != UNKNOWN
-        naive = shares(present_NC, known_NC, self.groups)
-        labeled = shares(known_NC, np.ones_like(known_NC), self.groups)
+        naive = column_shares(present_NC, known_NC, self.groups)
+        labeled = column_shares(known_NC, np.ones_like(known_NC), self.groups)
         present_C, known_C = present_NC.sum(axis=0), known_NC.sum(axis=0)
         found = []
         for category, name in enumerate(self.evidence.labels.info.tasks[task].categories):
@@ -238,7 +179,7 @@ class PresenceEstimates:
             return None
         state_N1 = self.evidence.states[task][complete.row_M, category][:, None]
         groups = Groups.of(self.evidence.labels.group_N[complete.row_M])
-        found = shares(state_N1 == PRESENT, np.ones_like(state_N1, bool), groups).estimate(0)
+        found = column_shares(state_N1 == PRESENT, np.ones_like(state_N1, bool), groups).estimate(0)
         names = " and ".join(f"the {split_name(split)} split" for split in complete.splits)
         return found, names
 
@@ -271,7 +212,10 @@ class PresenceEstimates:
         return found
 
     def _is_off(self, found: CorrectedPrior) -> bool:
-        """Whether the naive share is wrong: surely, over all categories, and enough to matter."""
+        """Whether the naive share is off by enough to matter, and by more than chance explains.
+
+        The level is shared by all categories (Bonferroni).
+        """
         categories = sum(states.shape[1] for states in self.evidence.labels.states.values())
         certain = found.p_value * categories < self.config.level
         return certain and abs(found.naive - found.value) >= NOTABLE
@@ -360,7 +304,7 @@ def _propensity(counts: Counts, prior: Estimate) -> Estimate:
 def _weighted(
     counts: Counts, corrected: CorrectedPrior, groups: Groups, is_off: bool
 ) -> tuple[Estimate, Estimate, str, str]:
-    half = t_quantile(len(groups)) * corrected.error
+    half = float(student_95(np.array(len(groups)))) * corrected.error
     prior = Estimate(
         corrected.value, max(corrected.value - half, 0.0), min(corrected.value + half, 1.0)
     )

@@ -15,7 +15,7 @@ import numpy as np
 from goldseam.audit.missingness.config import MissingnessConfig
 from goldseam.audit.missingness.embedding import principal_components
 from goldseam.audit.missingness.factors import Factor
-from goldseam.audit.missingness.groups import Groups, folds_of
+from goldseam.audit.statistics.groups import Groups, folds_of
 from goldseam.dataset.codecs import ABSENT, PRESENT, Array
 
 FOLDS = 5
@@ -183,10 +183,3 @@ def _standard_error(influence_N: Array, groups: Groups) -> float:
     sum_G = groups.sums(influence_N)
     scale = len(groups) / (len(groups) - 1)
     return float(np.sqrt(scale * np.square(sum_G).sum()) / len(influence_N))
-
-
-def t_quantile(groups: int) -> float:
-    """Of a two-sided 95 % interval from so many groups."""
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, max(groups - 1, 1)))

@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Sequence
 
 from goldseam.audit.missingness.config import MissingnessConfig
-from goldseam.audit.missingness.discovery import false_discovery_q
 from goldseam.audit.missingness.gaps import Tested, Unit
+from goldseam.audit.statistics.discovery import false_discovery_q
 from goldseam.page.numbers import count, percent, split_name
 from goldseam.results import MissingnessTest, Strength
 

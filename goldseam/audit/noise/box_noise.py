@@ -11,10 +11,15 @@ import numpy as np
 from goldseam.audit.label_side import BoxTable, LabelSide
 from goldseam.audit.noise.box_matching import covered, match
 from goldseam.audit.noise.config import NoiseConfig
-from goldseam.audit.noise.intervals import bundles_of, clusters_of, ratio_estimates, sum_by_cluster
 from goldseam.audit.noise.matrices import measured_matrix
 from goldseam.audit.noise.section import NoiseSection, RateKind
 from goldseam.audit.noise.wording import RATIO, direction, nothing_in_common, with_interval
+from goldseam.audit.statistics.bootstrap import (
+    bundles_of,
+    clusters_of,
+    ratio_estimates,
+    sum_by_cluster,
+)
 from goldseam.dataset.codecs import Array
 from goldseam.results import Estimate, NoiseRate
 

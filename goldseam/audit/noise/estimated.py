@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from goldseam.audit.noise.intervals import NORMAL_95, estimate, wilson
 from goldseam.audit.noise.section import RateKind
 from goldseam.audit.noise.tag_noise import STATES
 from goldseam.audit.noise.wording import estimated
+from goldseam.audit.statistics.intervals import NORMAL_95, estimate, wilson
 from goldseam.dataset.codecs import Array
 from goldseam.results import Estimate, LabelErrors, NoiseMatrix, NoiseRate
 
@@ -47,7 +47,12 @@ def rates_from_matrices(
         for row in errors
         if row.source is None and row.annotator is None and (row.task, row.method) in methods
     }
-    found = [_flip(row, category) for (_, category), row in whole.items()]
+    # masks alone are counted in parts, pixel by pixel
+    masks = {matrix.task for matrix in matrices if matrix.part != "all"}
+    found = [
+        _flip(row, category, "pixels" if task in masks else "labels")
+        for (task, category), row in whole.items()
+    ]
     for matrix in matrices:
         if matrix.method == MEASURED or matrix.part != "all":
             continue
@@ -58,8 +63,8 @@ def rates_from_matrices(
     return tuple(found)
 
 
-def _flip(row: LabelErrors, category: str | None) -> NoiseRate:
-    what = f"{category} labels" if category is not None else "labels"
+def _flip(row: LabelErrors, category: str | None, unit: str) -> NoiseRate:
+    what = f"{category} {unit}" if category is not None else unit
     sentence = (
         f"How many of the {what} of {row.task} are wrong is unknown."
         if row.error_rate.value is None

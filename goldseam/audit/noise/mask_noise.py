@@ -13,11 +13,16 @@ from goldseam.audit.label_side import LabelSide
 from goldseam.audit.noise.config import NoiseConfig
 from goldseam.audit.noise.counts import Counted, column, counts_of
 from goldseam.audit.noise.disagreement import PixelCounts, disagreement, vocabulary
-from goldseam.audit.noise.intervals import bundles_of, clusters_of, ratio_estimates, sum_by_cluster
 from goldseam.audit.noise.matrices import measured_matrix
 from goldseam.audit.noise.measure import NOISE_COUNTS, NOISE_IMAGES
 from goldseam.audit.noise.section import NoiseSection, RateKind
 from goldseam.audit.noise.wording import direction, images_seen, nothing_in_common, with_interval
+from goldseam.audit.statistics.bootstrap import (
+    bundles_of,
+    clusters_of,
+    ratio_estimates,
+    sum_by_cluster,
+)
 from goldseam.dataset.codecs import Array
 from goldseam.results import Disagreement, Estimate, NoiseMatrix, NoiseRate
 

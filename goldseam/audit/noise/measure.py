@@ -13,10 +13,11 @@ from goldseam.audit.measuring import Seen
 from goldseam.audit.noise.config import NoiseConfig
 from goldseam.audit.noise.counts import NO_CATEGORY, Counted, CountTable
 from goldseam.audit.noise.disagreement import MEASURED, boundary_band, category_ids, check_size
-from goldseam.audit.noise.intervals import bundle_of
-from goldseam.audit.noise.objects import Regions, is_speckled, left_out, moved, smoothed
+from goldseam.audit.noise.objects import is_speckled, left_out, smoothed
 from goldseam.audit.noise.outlines import OutlineFit, compare_outlines, gains, translation
 from goldseam.audit.noise.values import ValueDifference, compare_normals, compare_values
+from goldseam.audit.regions import Regions, moved
+from goldseam.audit.statistics.bootstrap import bundle_of
 from goldseam.dataset.codecs import Array, BadCell
 from goldseam.dataset.schema import DatasetInfo, Kind, Task
 from goldseam.errors import InvalidDataset

@@ -1,56 +1,16 @@
 """Which objects of a mask another mask leaves out.
 
-An object is a connected region (8 neighbors) of one category. H and W pixels, M objects.
+An object is a connected region of one category. H and W pixels, M objects, P pairs of them.
 """
-
-import dataclasses
 
 import numpy as np
 
+from goldseam.audit.regions import Regions
 from goldseam.dataset.codecs import Array
 
 MOSTLY_KNOWN = 0.75
 SMALLEST_COUNTERPART, SHARED, COVERED = 0.1, 0.25, 0.5
 SPECKLED = 0.005
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Regions:
-    """The connected regions of a mask.
-
-    Attributes:
-        label_HW: number of each pixel's region from 1; 0 outside the mask.
-        area_M: px, by number; entry 0 is what lies outside.
-    """
-
-    label_HW: Array
-    area_M: Array
-
-    @classmethod
-    def of(cls, mask_HW: Array) -> "Regions":
-        """Find the regions of a bool mask."""
-        import cv2
-
-        count, label_HW, stats, _ = cv2.connectedComponentsWithStats(
-            mask_HW.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S
-        )
-        return cls(label_HW, stats[:count, cv2.CC_STAT_AREA].astype(np.int64))
-
-    def pixels(self, where_HW: Array) -> Array:
-        """Pixels of each region where a bool mask is True."""
-        counted_M: Array = np.bincount(self.label_HW[where_HW], minlength=len(self.area_M))
-        return counted_M
-
-    def moved(self, dx: int, dy: int) -> "Regions":
-        """The regions moved right and down by whole pixels; areas stay those of the whole."""
-        return Regions(moved(self.label_HW, dx, dy), self.area_M)
-
-    def touching(self, other_HW: Array) -> Array:
-        """Bool HW: the regions that share a pixel with the other mask."""
-        touched_M = self.pixels(other_HW) > 0
-        touched_M[0] = False
-        kept_HW: Array = touched_M[self.label_HW]
-        return kept_HW
 
 
 def left_out(regions: Regions, other: Regions, known_HW: Array, minimum: int) -> tuple[int, int]:
@@ -118,14 +78,3 @@ def is_speckled(label_HW: Array, known_HW: Array) -> bool:
         if (y, x) != (1, 1):
             alone_HW &= framed_HW[y : y + height, x : x + width] != id_HW
     return bool(alone_HW.sum() > SPECKLED * known_HW.sum())
-
-
-def moved(mask_HW: Array, dx: int, dy: int) -> Array:
-    """A mask moved right and down by whole pixels; what comes in from outside is False or 0."""
-    height, width = mask_HW.shape
-    target_HW = np.zeros_like(mask_HW)
-    if abs(dx) < width and abs(dy) < height:
-        target_HW[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = mask_HW[
-            max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
-        ]
-    return target_HW

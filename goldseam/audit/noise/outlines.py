@@ -13,7 +13,7 @@ import dataclasses
 
 import numpy as np
 
-from goldseam.audit.noise.objects import Regions, moved
+from goldseam.audit.regions import Regions, moved
 from goldseam.dataset.codecs import Array
 
 STEPS = 4

@@ -8,10 +8,10 @@ import numpy as np
 
 from goldseam.audit.label_side import LabelSide
 from goldseam.audit.noise.config import NoiseConfig
-from goldseam.audit.noise.intervals import bundles_of, clusters_of, ratio_estimates
 from goldseam.audit.noise.matrices import measured_matrix
 from goldseam.audit.noise.section import NoiseSection, RateKind
 from goldseam.audit.noise.wording import images_seen, nothing_in_common, with_interval
+from goldseam.audit.statistics.bootstrap import bundles_of, clusters_of, ratio_estimates
 from goldseam.dataset.codecs import UNKNOWN, Array
 from goldseam.results import NoiseRate
 

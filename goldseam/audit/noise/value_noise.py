@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from goldseam.audit.label_side import LabelSide
 from goldseam.audit.noise.config import NoiseConfig
 from goldseam.audit.noise.counts import column
-from goldseam.audit.noise.intervals import bundles_of, clusters_of, median_estimate
 from goldseam.audit.noise.measure import NOISE_IMAGES
 from goldseam.audit.noise.section import NoiseSection
 from goldseam.audit.noise.wording import (
@@ -22,6 +21,7 @@ from goldseam.audit.noise.wording import (
     nothing_in_common,
     with_interval,
 )
+from goldseam.audit.statistics.bootstrap import bundles_of, clusters_of, median_estimate
 from goldseam.dataset.schema import Kind
 from goldseam.results import Estimate, NoiseRate
 

@@ -105,21 +105,7 @@ def audit_plan(
         sentence = f"There is no label left to buy: everything is known of the {names} images."
         plan = AnnotationPlan(config.budget_seconds or None, 0, (), (), sentence)
         return PlanSection(plan, SCHEMA.empty_table())
-    whole = len(row_N) == len(labels)
-    chosen_ND = embeddings_ND if whole or embeddings_ND is None else embeddings_ND[row_N]
-    look_ND = looks(chosen_ND, len(row_N), config.components)
-    group_N = labels.group_N[row_N]
-    redundancy = Redundancy(
-        offers, group_N, look_ND, correlation=config.group_correlation, near=config.near
-    )
-    market = Market(
-        offers=offers,
-        look_ND=look_ND,
-        design=Design.of(offers, look_ND),
-        redundancy=redundancy,
-        correction=correction_of(labels, row_N, offers, missingness, config.correction),
-        open_seconds=config.open_seconds,
-    )
+    market = _market(labels, row_N, offers, embeddings_ND, missingness, config)
     limited = config.budget_seconds > 0
     bought = buy(
         market,
@@ -130,10 +116,38 @@ def audit_plan(
     sentence = _sentence(config, candidates, bought, rows)
     simulation: tuple[Strategy, ...] = ()
     if config.simulate:
-        replayed = simulate(offers, look_ND, group_N, config)
+        replayed = simulate(offers, market.look_ND, labels.group_N[row_N], config)
         simulation, sentence = replayed.rows, f"{sentence} {replayed.sentence}"
     plan = AnnotationPlan(config.budget_seconds or None, candidates, rows, simulation, sentence)
     return PlanSection(plan, _ranking(labels, row_N, offers, bought))
+
+
+def _market(
+    labels: LabelSide,
+    row_N: Array,
+    offers: Offers,
+    embeddings_ND: Array | None,
+    missingness: Sequence[MissingnessTest],
+    config: PlanConfig,
+) -> Market:
+    """What each offered label costs and teaches."""
+    whole = len(row_N) == len(labels)
+    chosen_ND = embeddings_ND if whole or embeddings_ND is None else embeddings_ND[row_N]
+    look_ND = looks(chosen_ND, len(row_N), config.components)
+    return Market(
+        offers=offers,
+        look_ND=look_ND,
+        design=Design.of(offers, look_ND),
+        redundancy=Redundancy(
+            offers,
+            labels.group_N[row_N],
+            look_ND,
+            correlation=config.group_correlation,
+            near=config.near,
+        ),
+        correction=correction_of(labels, row_N, offers, missingness, config.correction),
+        open_seconds=config.open_seconds,
+    )
 
 
 def _rows(labels: LabelSide, config: PlanConfig) -> Array:

@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 
-from goldseam.audit.missingness.groups import Groups, draw_groups, folds_of
 from goldseam.audit.plan.config import PlanConfig
 from goldseam.audit.plan.offers import Offers, TaskOffers
 from goldseam.audit.plan.replay import (
@@ -23,6 +22,7 @@ from goldseam.audit.plan.replay import (
     Pool,
     replay,
 )
+from goldseam.audit.statistics.groups import Groups, draw_groups, folds_of
 from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, Array
 from goldseam.dataset.order import generator
 from goldseam.page.numbers import count, percent

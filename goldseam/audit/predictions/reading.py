@@ -203,11 +203,15 @@ class PredictionSet:
             raise InvalidPredictions(
                 f"{self.path}: {ids.null_count} rows have no {ID}.", remedy="Name each row's image."
             )
+        if not len(ids):
+            raise InvalidPredictions(
+                f"{self.path} has no row.", remedy="Write a row for each image, or leave it out."
+            )
         if not (position >= 0).any():
             mine = labels.image_ids[0] if len(labels) else "none"
             raise InvalidPredictions(
                 f"{self.path}: none of its {len(ids)} image ids stands in dataset "
-                f"'{self.info.name}' (the first is '{ids[0] if len(ids) else 'none'}', "
+                f"'{self.info.name}' (the first is '{ids[0]}', "
                 f"the dataset's is '{mine}').",
                 remedy=f"Write the dataset's own {ID} in each row.",
             )

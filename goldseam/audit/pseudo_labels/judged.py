@@ -130,9 +130,11 @@ class PseudoLabelErrors:
         ]
         detail = f" ({' and '.join(shares)})" if shares else ""
         share = f", {with_interval(present)}," if self.unit == "pixels" else ""
+        wrong = round(expected.value)
         return (
-            f"{begin} {count(total)} {noun} of {what} about {count(round(expected.value))}{share} "
-            f"are expected to be wrong{detail}, judged on {count(compared)} known {self.unit}."
+            f"{begin} {count(total)} {noun} of {what} about {count(wrong)}{share} "
+            f"{'is' if wrong == 1 else 'are'} expected to be wrong{detail}, judged on "
+            f"{count(compared)} known {self.unit}."
         )
 
     def to_frame(self) -> "pd.DataFrame":

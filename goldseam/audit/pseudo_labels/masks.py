@@ -15,15 +15,8 @@ import numpy.typing as npt
 
 from goldseam.audit.noise.counts import NO_CATEGORY, Counted, CountTable, column
 from goldseam.audit.noise.disagreement import boundary_band
-from goldseam.audit.noise.intervals import (
-    bundle_of,
-    clusters_of,
-    draws,
-    estimate,
-    percentile_ends,
-    wilson,
-)
 from goldseam.audit.pseudo_labels.judged import PseudoLabelErrors
+from goldseam.audit.statistics.bootstrap import bundle_of, clusters_of, drawn_estimate, draws
 from goldseam.dataset.codecs import Array
 from goldseam.errors import InvalidArray
 from goldseam.results import Estimate
@@ -267,14 +260,9 @@ def _summaries(
     value_RK: Array, clusters: int, whole_K: Array | float = 1.0
 ) -> tuple[Estimate, ...]:
     """Estimates of shares, or of numbers out of `whole_K`."""
-    value_K = value_RK[0]
-    low_K, high_K = np.full((2, len(value_K)), np.nan)
-    if clusters > 1:
-        low_K, high_K = percentile_ends(value_RK[1:])
-        # where nothing at all is wrong, the draws are all alike
-        _, most_K = wilson(np.zeros(len(value_K)), np.full(len(value_K), clusters))
-        high_K = np.where((value_K == 0) & (high_K == 0), most_K * whole_K, high_K)
     return tuple(
-        estimate(value, min(low, value), max(high, value))
-        for value, low, high in zip(value_K, low_K, high_K, strict=True)
+        drawn_estimate(value_R, clusters, whole)
+        for value_R, whole in zip(
+            value_RK.T, np.broadcast_to(whole_K, value_RK.shape[1:]).tolist(), strict=True
+        )
     )

@@ -12,7 +12,8 @@ import dataclasses
 
 import numpy as np
 
-from goldseam.audit.noise.intervals import draws, estimate, percentile_ends, wilson
+from goldseam.audit.statistics.bootstrap import drawn_estimate, draws
+from goldseam.audit.statistics.intervals import estimate
 from goldseam.dataset.codecs import Array
 from goldseam.results import Estimate
 
@@ -72,7 +73,7 @@ class Expected:
         if not total:
             return Estimate(None, better="lower")
         wrong_R = self.wrong_RCS[:, category, state]
-        return _summary(wrong_R / total, int(self.clusters_CS[category, state]))
+        return drawn_estimate(wrong_R / total, int(self.clusters_CS[category, state]))
 
     def number(self, category: int) -> Estimate:
         """Expected number of wrong ones, absent and present together."""
@@ -80,7 +81,7 @@ class Expected:
         if not states:
             return Estimate(None, better="lower")
         clusters = int(self.clusters_CS[category][states].min())
-        together = _summary(self.wrong_RCS[:, category][:, states].sum(axis=1), clusters)
+        together = drawn_estimate(self.wrong_RCS[:, category][:, states].sum(axis=1), clusters)
         if together.low is None or not self._constant(category).any():
             return together
         # the draws of one state cannot vary; the sum of both intervals is wide enough for any case
@@ -100,7 +101,9 @@ class Expected:
         clusters_S = np.where(judged_CS, self.clusters_CS, 0).max(axis=0)
         undefined = Estimate(None, better="lower")
         shares = [
-            _summary(wrong_RCS[:, :, state].sum(axis=1) / total_S[state], int(clusters_S[state]))
+            drawn_estimate(
+                wrong_RCS[:, :, state].sum(axis=1) / total_S[state], int(clusters_S[state])
+            )
             if total_S[state]
             else undefined
             for state in (ABSENT, PRESENT)
@@ -108,7 +111,7 @@ class Expected:
         if not total_S.any():
             return undefined, undefined, undefined
         whole = float(total_S.sum())
-        number = _summary(wrong_RCS.sum(axis=(1, 2)), int(clusters_S.max()), whole)
+        number = drawn_estimate(wrong_RCS.sum(axis=(1, 2)), int(clusters_S.max()), whole)
         return shares[ABSENT], shares[PRESENT], number
 
     def judged(self) -> Array:
@@ -121,23 +124,6 @@ class Expected:
         some_S = (self.total_CS[category] > 0) & np.isfinite(drawn_RS[0])
         constant_S: Array = some_S & (drawn_RS == drawn_RS[0]).all(axis=0)
         return constant_S
-
-
-def _summary(value_R: Array, clusters: int, whole: float = 1.0) -> Estimate:
-    """The estimate of a share, or of a number out of `whole`.
-
-    Where all draws are alike since nothing is wrong, or everything, they would claim certainty:
-    there Wilson's interval stands, with clusters as observations.
-    """
-    value = float(value_R[0])
-    if np.isnan(value) or clusters < 2:
-        return estimate(value, np.nan, np.nan)
-    if value in (0, whole) and (value_R == value).all():
-        low_1, high_1 = wilson(np.array([value / whole]), np.array([clusters]))
-        return estimate(value, float(low_1[0]) * whole, float(high_1[0]) * whole)
-    low_1, high_1 = percentile_ends(value_R[1:, None])
-    # the draws may miss an estimate that lies at the edge of what is possible
-    return estimate(value, min(float(low_1[0]), value), max(float(high_1[0]), value))
 
 
 def expected_wrong(

@@ -79,8 +79,10 @@ def known_share(row: CoverageRow) -> float | None:
 
 
 def meetings(info: DatasetInfo, result: AuditResult) -> list[Meeting]:
-    """Task × task for each split, from the patterns of labels."""
+    """Task × task for each split, from the patterns of labels; none of a single task."""
     tasks = tuple(info.tasks)
+    if len(tasks) < 2:
+        return []
     found = []
     for split in info.splits:
         patterns = [one for one in result.patterns if one.split == split]

@@ -77,6 +77,7 @@ def write_report(
         result=result,
         sections=_sections(result),
         sentences=_linked(info, result),
+        notes=[note for note in result.notes if note not in result.sentences],
         charts=charts,
         tables=tables,
         boundary_share=boundary_share,

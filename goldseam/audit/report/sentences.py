@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from goldseam.audit.consistency.judge import is_contradiction
 from goldseam.audit.noise.disagreement import MEASURED
 from goldseam.dataset.schema import DatasetInfo
 from goldseam.page import between, count, percent, split_name
@@ -40,7 +41,7 @@ def key_sentences(info: DatasetInfo, result: AuditResult) -> tuple[KeySentence, 
         ("coverage", _coverage(info, result.coverage), 4),
         ("duplicates", _leaks(result), 2),
         ("missingness", _missingness(result), 2),
-        ("errors", _errors(result), 2),
+        ("errors", _errors(info, result), 2),
         ("noise", _noise(info, result), 2),
         ("pseudo-labels", _pseudo_labels(result), 1),
         ("drift", [one.sentence for one in result.drift if one.changed], 1),
@@ -97,7 +98,8 @@ def _split_sentence(rows: Sequence[CoverageRow], split: str) -> list[str]:
     name, total = split_name(split), rows[0].present + rows[0].unknown
     partial = sorted((row for row in rows if row.unknown), key=lambda row: row.present)
     if not partial:
-        return [f"All {count(total)} {name} images carry a label of every task."]
+        what = "every task" if len(rows) > 1 else rows[0].task
+        return [f"All {count(total)} {name} images carry a label of {what}."]
     parts: list[str] = []
     for row in partial[:NAMES_LISTED]:
         share = percent(row.present / total)
@@ -105,7 +107,7 @@ def _split_sentence(rows: Sequence[CoverageRow], split: str) -> list[str]:
         parts.append(f"{count(row.present)}{'' if parts else verb} of {row.task} ({share})")
     more = len(partial) - NAMES_LISTED
     rest = f"; {count(more)} more tasks have gaps" if more > 0 else ""
-    if len(partial) == len(rows):
+    if len(partial) == len(rows) > 1:
         rest += "; no task is labeled everywhere"
     return [f"Of {count(total)} {name} images {_listed(parts)}{rest}."]
 
@@ -182,11 +184,11 @@ def _missingness(result: AuditResult) -> list[str]:
     return found
 
 
-def _errors(result: AuditResult) -> list[str]:
+def _errors(info: DatasetInfo, result: AuditResult) -> list[str]:
     whole = [
         one
         for one in result.errors
-        if one.category is None and one.source is None and one.annotator is None
+        if one.category is one.source is one.annotator is None and not is_contradiction(one)
     ]
     rated = [one for one in whole if one.error_rate.value]
     rated.sort(key=lambda one: -(one.error_rate.value or 0))
@@ -194,33 +196,47 @@ def _errors(result: AuditResult) -> list[str]:
     for one in rated:
         ends = between(one.error_rate)
         found.append(
-            f"An estimated {percent(one.error_rate.value)} of the {count(one.labels)} known labels "
-            f"of {one.task} are wrong{f' ({ends})' if ends else ''}; {count(one.flagged)} "
-            f"{'is' if one.flagged == 1 else 'are'} listed for review."
+            f"An estimated {percent(one.error_rate.value)} of {_examined(info, one)} are wrong"
+            f"{f' ({ends})' if ends else ''}; {_listed_for_review(info, one)}."
         )
-    return [*found[:1], *_worst_annotator(result.errors, whole), *found[1:]]
+    return [*found[:1], *_worst_annotator(result.errors), *found[1:]]
 
 
-def _worst_annotator(errors: Sequence[LabelErrors], whole: Sequence[LabelErrors]) -> list[str]:
-    """An annotator who is clearly worse than all together: the intervals do not touch."""
-    rates = {one.task: one.error_rate for one in whole}
-    clear = [
+def _is_mask(info: DatasetInfo, task: str) -> bool:
+    return task in info.tasks and info.tasks[task].kind in MEASURED
+
+
+def _examined(info: DatasetInfo, one: LabelErrors) -> str:
+    """What the rate is a share of."""
+    labels = f"the {count(one.labels)} known labels of {one.task}"
+    return f"the pixels of {labels}" if _is_mask(info, one.task) else labels
+
+
+def _listed_for_review(info: DatasetInfo, one: LabelErrors) -> str:
+    verb = "is" if one.flagged == 1 else "are"
+    what = f" mask{'s' * (one.flagged != 1)}" if _is_mask(info, one.task) else ""
+    return f"{count(one.flagged)}{what} {verb} listed for review"
+
+
+def _worst_annotator(errors: Sequence[LabelErrors]) -> list[str]:
+    """Who is clearly worse than every other annotator: the intervals do not touch."""
+    rated = [
         one
         for one in errors
-        if one.annotator is not None
-        and one.category is None
-        and one.task in rates
-        and (one.error_rate.low or 0) > (rates[one.task].high or 1)
+        if one.annotator is not None and one.category is None and one.error_rate.value is not None
     ]
-    if not clear:
-        return []
-    worst = max(clear, key=lambda one: one.error_rate.value or 0)
-    text = (
-        f"Labels of {worst.task} by {worst.annotator} are wrong more often than those of all "
-        f"annotators together: {percent(worst.error_rate.value)} against "
-        f"{percent(rates[worst.task].value)}."
-    )
-    return [text]
+    found = []
+    for task in dict.fromkeys(one.task for one in rated):
+        of_task = [one for one in rated if one.task == task]
+        worst, *others = sorted(of_task, key=lambda one: -(one.error_rate.value or 0))
+        highs = [1.0 if one.error_rate.high is None else one.error_rate.high for one in others]
+        if others and (worst.error_rate.low or 0) > max(highs):
+            found.append(
+                f"Labels of {task} by {worst.annotator} seem wrong more often than those of every "
+                f"other annotator: an estimated {percent(worst.error_rate.value)} against at most "
+                f"{percent(others[0].error_rate.value)}."
+            )
+    return found
 
 
 def _noise(info: DatasetInfo, result: AuditResult) -> list[str]:

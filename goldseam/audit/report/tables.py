@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from goldseam.audit.consistency.judge import is_contradiction
 from goldseam.page import charts, duration, split_name
 from goldseam.results import (
     AnnotationPlan,
@@ -98,16 +99,22 @@ def error_tables(errors: Sequence[LabelErrors]) -> list[TaskErrors]:
     for task in dict.fromkeys(one.task for one in errors):
         rows = [one for one in errors if one.task == task]
         kinds: dict[str, Callable[[LabelErrors], bool]] = {
-            "category": lambda one: one.category is not None,
+            "category": lambda one: one.category is not None and not is_contradiction(one),
             "source": lambda one: one.category is None and one.source is not None,
             "annotator": lambda one: one.category is None and one.annotator is not None,
+            "comparison": is_contradiction,
         }
         parts = {
             name: cut(sorted(filter(belongs, rows), key=lambda one: -_or_less(one)))
             for name, belongs in kinds.items()
         }
         whole = next(
-            (one for one in rows if one.category is one.source is one.annotator is None), None
+            (
+                one
+                for one in rows
+                if one.category is one.source is one.annotator is None and not is_contradiction(one)
+            ),
+            None,
         )
         tables.append(TaskErrors(task, whole, {n: p for n, p in parts.items() if p.rows}, span))
     tables.sort(key=lambda one: -_or_less(one.whole))
@@ -151,6 +158,8 @@ def noise_groups(result: AuditResult) -> list[tuple[str, list[Any]]]:
 def matrix_tables(matrices: Sequence[NoiseMatrix]) -> list[dict[str, Any]]:
     """Transition matrices that can be read; those of too many categories stand in the file."""
     tables = []
+    # masks alone are counted in parts, pixel by pixel
+    masks = {one.task for one in matrices if one.part != "all"}
     for one in matrices:
         where = f"{one.task}.{one.category}" if one.category else one.task
         part = "" if one.part == "all" else f", {one.part}"
@@ -158,6 +167,7 @@ def matrix_tables(matrices: Sequence[NoiseMatrix]) -> list[dict[str, Any]]:
             {
                 "title": f"{where}{part}",
                 "matrix": one,
+                "pixels": one.task in masks,
                 "readable": len(one.categories) <= MATRIX_LIMIT,
             }
         )

@@ -12,7 +12,7 @@ from goldseam.dataset.formats.coco import import_coco
 from goldseam.dataset.formats.options import CocoImport, CsvImport, ImportConfig
 from goldseam.dataset.formats.tags_csv import import_csv
 from goldseam.dataset.reading import Dataset, open_dataset
-from goldseam.errors import InvalidConfig, MissingInput
+from goldseam.errors import GoldseamError, InvalidConfig, MissingInput, OutputExists
 
 __all__ = [
     "FORMATS",
@@ -71,13 +71,14 @@ def open_source(path: Path | str, images: Path | None = None, *, into: Path) -> 
     Args:
         path: a folder with `dataset.yaml`, a COCO json, or a CSV label table.
         images: the folder of the pictures of a file; None imports the labels alone.
-        into: the folder that an import makes; one that is there is replaced.
+        into: the folder that an import makes; an earlier import of the same name is replaced.
 
     Raises:
         MissingInput: nothing is there, or it cannot be read.
         InvalidConfig: the file has no format that can be imported, or `images` is given beside a
             dataset folder.
         InvalidDataset: the dataset or file is faulty.
+        OutputExists: `into` holds something else.
     """
     path = Path(path)
     if path.is_dir() or not path.suffix:
@@ -92,5 +93,18 @@ def open_source(path: Path | str, images: Path | None = None, *, into: Path) -> 
     name = format_of(path)
     tabbed = path.suffix.lower() == ".tsv"
     config = CsvImport(delimiter="\t") if tabbed else FORMATS[name].config()
+    _require_replaceable(into, config.name or path.stem)
     FORMATS[name].read(path, into, images=images, config=config, replace=True)
     return open_dataset(into)
+
+
+def _require_replaceable(folder: Path, name: str) -> None:
+    """What the user has never named must not be lost: only an import of this file gives way."""
+    if not folder.exists():
+        return
+    try:
+        found = open_dataset(folder, verify=False).info.name
+    except GoldseamError as error:
+        raise OutputExists(folder, "it holds no dataset that was imported") from error
+    if found != name:
+        raise OutputExists(folder, f"it holds the dataset '{found}', not '{name}'")

@@ -18,7 +18,9 @@ from goldseam.errors import InvalidDataset, MissingInput
 
 # moving a corner by less is rounding, not clipping
 ROUNDING_PX = 0.01
-SKIP = "Mend the file, or leave such records out with --skip-faulty."
+SKIP = (
+    "Mend the file, or leave such records out: 'goldseam dataset import coco' with --skip-faulty."
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 N images, C categories.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from goldseam.dataset.formats.splitting import (
     read_splits,
 )
 from goldseam.dataset.formats.tag_table import TagTable, read_tag_table
-from goldseam.dataset.schema import SPLITS, DatasetInfo, Kind, Task
+from goldseam.dataset.schema import SPLITS, DatasetInfo, Kind, Split, Task
 from goldseam.errors import InvalidDataset
 
 
@@ -77,12 +77,7 @@ def import_csv(
     group = columns.get("group")
     if group is None:
         group = groups_by_pattern(image_ids, config.group_pattern)
-    by_file = by_column = None
-    if len(tables) > 1:
-        positions = [SPLITS.index(split) for split in files]
-        by_file = np.repeat(positions, [len(table.image_ids) for table in tables])
-    elif "split" in columns:
-        by_column = read_splits(columns["split"], f"{next(iter(files.values()))}, column 'split'")
+    by_file, by_column = _named_splits(files, tables, columns)
     cells = encode_tags(state_NC)
     labels = Labels(
         image_ids=image_ids,
@@ -115,6 +110,19 @@ def import_csv(
         out, labels, info, images=images, copy_pictures=config.copy_pictures, replace=replace
     )
     return Imported(info)
+
+
+def _named_splits(
+    files: Mapping[Split, Path], tables: Sequence[TagTable], columns: Mapping[str, pa.Array]
+) -> tuple[Array | None, Array | None]:
+    """Split of each image by the file it stands in, or by its own column; None where not said."""
+    if len(tables) > 1:
+        positions = [SPLITS.index(split) for split in files]
+        return np.repeat(positions, [len(table.image_ids) for table in tables]), None
+    if "split" not in columns:
+        return None, None
+    file = next(iter(files.values()))
+    return None, read_splits(columns["split"], f"{file}, column 'split'")
 
 
 def _all_categories(tables: Sequence[TagTable], files: Sequence[Path]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pydantic
 import pytest
@@ -274,3 +275,17 @@ def test_labels_without_pictures_are_audited_as_far_as_they_go(tmp_path):
     assert result.verdict == "pass"
     not_done = {one.section: one.why for one in result.inspected if not one.done}
     assert "not stored" in not_done["duplicate pictures"]
+
+
+def test_predictions_of_images_that_are_not_there_are_said_to_be_left_out(tmp_path):
+    dataset = every_kind(tmp_path)
+    categories = len(dataset.info.tasks["tags"].categories)
+    rows = {"image_id": ["i00", "elsewhere"], "tags": [[0.5] * categories] * 2}
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    pq.write_table(pa.table(rows), folder / "some.parquet")
+    result = audit(AuditConfig(), dataset, tmp_path / "out", predictions=folder)
+    said = "1 prediction is left out, being of images that are not in the dataset."
+    assert said in result.notes
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert f"<li>{said}</li>" in page

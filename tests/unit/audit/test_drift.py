@@ -13,7 +13,6 @@ from goldseam.audit.drift.comparing import (
     group_sums,
 )
 from goldseam.audit.drift.config import DriftConfig
-from goldseam.audit.drift.draft import false_discovery
 from goldseam.audit.drift.section import audit_drift
 from goldseam.audit.drift.version import Version
 from goldseam.audit.label_digests import LabelDigests
@@ -504,13 +503,6 @@ def test_embeddings_without_groups_to_cross_fit_are_not_compared():
     assert compare_embeddings(same, (values, np.ones(9, int)), 2, cap=100, seed=0) is None
     none = (np.full((9, 2), np.nan), np.arange(9))
     assert compare_embeddings(none, (values, np.arange(9)), 9, cap=100, seed=0) is None
-
-
-def test_false_discovery_is_benjamini_and_hochberg():
-    stats = pytest.importorskip("scipy.stats")
-    p_values = np.array([0.01, 0.04, 0.03, 0.005, 0.8, 1.0, 0.04])
-    assert false_discovery(p_values) == pytest.approx(stats.false_discovery_control(p_values))
-    assert false_discovery(np.zeros(0)).shape == (0,)
 
 
 def test_text_of_many_levels_is_compared_by_its_commonest(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from goldseam.audit.findings import Action, Issue, make_findings, write_findings
 from goldseam.cli import main
+from goldseam.storage.atomic import copy_folder
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -118,3 +119,50 @@ def test_bad_options_are_one_message(
     assert message in err
     assert "fix:" in err
     assert not list(tmp_path.iterdir())
+
+
+def test_another_revision_takes_the_place_of_the_one_fetched_before(
+    goldseam: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--out` is the same, the revision is not: the drift must be that of the one asked for."""
+    from goldseam.cli.audits import _earlier
+    from goldseam.dataset.reading import open_dataset
+    from goldseam.errors import OutputExists
+
+    made = {}
+    for name, line in (("v1", "a,1\n"), ("v2", "a,0\n"), ("now", "a,1\nb,0\n")):
+        labels = tmp_path / f"{name}.csv"
+        labels.write_text("image,boat\n" + line)
+        assert goldseam("dataset", "import", "csv", labels, "--out", tmp_path / name)[0] == 0
+        made[name] = open_dataset(tmp_path / name)
+
+    def fetch(path: Path, revision: str, to: Path, *, replace: bool = False) -> Path:
+        copy_folder(tmp_path / revision, to)
+        return to
+
+    monkeypatch.setattr("goldseam.storage.dvc.fetch_revision", fetch)
+    for revision in ("v1", "v2"):
+        found = _earlier(made["now"], None, revision, tmp_path / "out")
+        assert found is not None
+        assert found.info.digest == made[revision].info.digest
+    (tmp_path / "else-against").mkdir()
+    with pytest.raises(OutputExists, match="no earlier version"):
+        _earlier(made["now"], None, "v1", tmp_path / "else")
+
+
+@pytest.mark.parametrize(
+    "two",
+    [
+        ("--predictions", "x.csv", "--checkpoint", "x"),
+        ("--against", "x", "--against-revision", "x"),
+    ],
+)
+def test_an_audit_is_told_one_thing_once(goldseam: Run, tmp_path: Path, two: tuple[str]) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("image,boat\na,1\n")
+    code, _, err = goldseam("audit", labels, "--out", tmp_path / "out", *two)
+    assert code == 2
+    assert two[0] in err
+    assert "Give one of them." in err
+    # before anything is made
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]

@@ -277,3 +277,12 @@ def test_fetching_without_dvc_names_the_extra(versioned, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dvc.api", None)
     with pytest.raises(MissingExtra, match=r"goldseam\[demo\]"):
         fetch_revision(versioned, "HEAD", tmp_path / "older")
+
+
+def test_a_revision_replaces_another_only_when_told(versioned, tmp_path):
+    out = fetch_revision(versioned, "HEAD~1", tmp_path / "older")
+    with pytest.raises(OutputExists):
+        fetch_revision(versioned, "HEAD", out)
+    assert open_dataset(out).info.rows("train") == 12
+    fetch_revision(versioned, "HEAD", out, replace=True)
+    assert open_dataset(out).info.rows("train") == 8

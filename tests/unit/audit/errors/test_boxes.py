@@ -4,6 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from goldseam.audit.box_overlap import (
+    Pairs,
+    covered_share,
+    match_greedily,
+    overlapping_pairs,
+    paired_iou,
+)
 from goldseam.audit.errors.box_section import audit_boxes
 from goldseam.audit.errors.boxes import (
     PARTS,
@@ -12,17 +19,10 @@ from goldseam.audit.errors.boxes import (
     PredictedBoxes,
     box_errors,
 )
-from goldseam.audit.errors.clustered_rates import Trials, shares
 from goldseam.audit.errors.confirmation import confirmed_elsewhere
-from goldseam.audit.errors.matching import (
-    Pairs,
-    covered_share,
-    match_greedily,
-    overlapping_pairs,
-    paired_iou,
-)
 from goldseam.audit.findings import SCHEMA, Issue
 from goldseam.audit.label_side import read_label_side
+from goldseam.audit.statistics.shares import Trials, shares
 from goldseam.dataset.codecs import Boxes
 from goldseam.dataset.reading import open_dataset
 from goldseam.dataset.schema import DatasetInfo, Kind, Task
@@ -297,7 +297,7 @@ def random_boxes(random, count, images):
 
 
 def test_pairs_are_those_of_a_loop(monkeypatch):
-    monkeypatch.setattr("goldseam.audit.errors.matching.PAIRS_AT_ONCE", 50)
+    monkeypatch.setattr("goldseam.audit.box_overlap.PAIRS_AT_ONCE", 50)
     random = np.random.default_rng(0)
     image_A, corners_A4 = random_boxes(random, 60, 12)
     image_B, corners_B4 = random_boxes(random, 80, 12)
@@ -464,3 +464,15 @@ def test_a_section_without_predictions_says_nothing(boxed):
     assert section.findings.num_rows == 0
     assert section.errors[0].error_rate.value is None
     assert section.matrices == ()
+
+
+def test_a_bare_array_of_boxes_is_one_error():
+    from goldseam import audit
+
+    corners_N4 = np.array([[1.0, 1, 9, 9]], np.float32)
+    labels = audit.Boxes(np.zeros(1, int), corners_N4, np.zeros(1, bool))
+    predictions = audit.PredictedBoxes(corners_N4, np.zeros(1, int), np.full(1, 0.9))
+    with pytest.raises(InvalidArray, match="labels: image 0 is a ndarray"):
+        audit.box_errors([corners_N4], [predictions], categories=["a"])
+    with pytest.raises(InvalidArray, match="predictions: image 0 is a ndarray"):
+        audit.box_errors([labels], [corners_N4], categories=["a"])

@@ -340,3 +340,12 @@ def test_masks_without_a_prediction_are_counted(disc_data, discs):
     assert section.sentences[0].startswith("2 masks of 'edge' have no prediction")
     with pytest.raises(InvalidArray, match="masks of 'edge'"):
         audit_masks(discs, "edge", lambda: iter(()), ErrorsConfig())
+
+
+@pytest.mark.parametrize("id_", [0.5, np.nan])
+def test_an_id_that_is_no_whole_number_is_refused(id_):
+    masks_NHW = np.zeros((2, 4, 4))
+    assert len(mask_errors(masks_NHW, np.full((2, 2, 4, 4), 0.5))) == 2
+    masks_NHW[1, 2, 3] = id_
+    with pytest.raises(InvalidArray, match="image 1, row 2, column 3"):
+        mask_errors(masks_NHW, np.full((2, 2, 4, 4), 0.5))

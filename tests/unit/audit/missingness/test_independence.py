@@ -8,15 +8,15 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from goldseam.audit.missingness.config import MissingnessConfig
-from goldseam.audit.missingness.discovery import false_discovery_q
 from goldseam.audit.missingness.factors import Factor
-from goldseam.audit.missingness.groups import (
+from goldseam.audit.missingness.independence import associate
+from goldseam.audit.statistics.discovery import false_discovery_q
+from goldseam.audit.statistics.groups import (
     Groups,
     draw_groups,
     folds_of,
     intraclass_correlation,
 )
-from goldseam.audit.missingness.independence import associate
 
 CONFIG = MissingnessConfig(most_resamples=4999, resamples=4999)
 

@@ -6,10 +6,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from goldseam.audit.missingness import MissingnessConfig, audit_missingness
-from goldseam.audit.missingness.groups import Groups
 from goldseam.audit.missingness.positive_unlabeled import best_bin, unlabeled_share
-from goldseam.audit.missingness.presence import shares
 from goldseam.audit.missingness.propensity import CrossFit, corrected_prior, ridge_logistic
+from goldseam.audit.statistics.groups import Groups
+from goldseam.audit.statistics.shares import column_shares
 from tests.unit.audit.missingness.made import label_side
 
 CONFIG = MissingnessConfig(resamples=199, most_resamples=1999)
@@ -26,7 +26,7 @@ def logistic(value):
 def test_shares_are_wilsons_where_images_are_independent():
     whole_N1 = np.ones((50, 1), bool)
     part_N1 = (np.arange(50) < 10)[:, None]
-    found = shares(part_N1, whole_N1, Groups.of(np.arange(50))).estimate(0)
+    found = column_shares(part_N1, whole_N1, Groups.of(np.arange(50))).estimate(0)
     assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.1124, 0.3304), abs=1e-4)
 
 
@@ -34,8 +34,8 @@ def test_shares_of_alike_groups_are_less_sure():
     group_N = np.repeat(np.arange(20), 10)
     part_N1 = (group_N < 4)[:, None]
     whole_N1 = np.ones_like(part_N1)
-    grouped = shares(part_N1, whole_N1, Groups.of(group_N)).estimate(0)
-    single = shares(part_N1, whole_N1, Groups.of(np.arange(200))).estimate(0)
+    grouped = column_shares(part_N1, whole_N1, Groups.of(group_N)).estimate(0)
+    single = column_shares(part_N1, whole_N1, Groups.of(np.arange(200))).estimate(0)
     # 20 groups that are all or nothing are worth some 20 images
     assert grouped.high - grouped.low == pytest.approx(
         np.sqrt(10) * (single.high - single.low), rel=0.15
@@ -44,7 +44,7 @@ def test_shares_of_alike_groups_are_less_sure():
 
 def test_a_share_of_nothing_is_unknown():
     nothing_N1 = np.zeros((5, 1), bool)
-    found = shares(nothing_N1, nothing_N1, Groups.of(np.arange(5))).estimate(0)
+    found = column_shares(nothing_N1, nothing_N1, Groups.of(np.arange(5))).estimate(0)
     assert found.value is None
 
 

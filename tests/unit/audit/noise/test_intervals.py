@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from goldseam.audit.noise.intervals import (
+from goldseam.audit.statistics.bootstrap import (
     BUNDLES,
     bundle_of,
     clusters_of,

@@ -147,7 +147,7 @@ def greedy(a, b, minimum):
 
 @pytest.mark.parametrize("at_once", [1, 40, 1 << 21])
 def test_matching_is_greedy_by_overlap(monkeypatch, at_once):
-    monkeypatch.setattr("goldseam.audit.noise.box_matching.PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr("goldseam.audit.box_overlap.PAIRS_AT_ONCE", at_once)
     random = np.random.default_rng(at_once)
     sides = []
     for count in (60, 50):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from goldseam.audit.noise.objects import Regions, is_speckled, left_out, moved, smoothed
+from goldseam.audit.noise.objects import is_speckled, left_out, smoothed
 from goldseam.audit.noise.outlines import compare_outlines, gains, translation
+from goldseam.audit.regions import Regions, moved
 
 SIZE = 96
 ROWS, COLUMNS = np.mgrid[:SIZE, :SIZE]

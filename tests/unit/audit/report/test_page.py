@@ -13,11 +13,12 @@ from goldseam.audit.findings import SCHEMA, Action, Issue, make_findings, no_fin
 from goldseam.audit.label_side import read_label_side
 from goldseam.audit.report.config import ReportConfig
 from goldseam.audit.report.page import write_report
+from goldseam.audit.report.tables import error_tables
 from goldseam.dataset.reading import open_dataset
 from goldseam.dataset.schema import Kind, Task
 from goldseam.dataset.writing import write_dataset
 from goldseam.errors import InvalidDataset
-from goldseam.results import AuditResult, Estimate
+from goldseam.results import AuditResult, Estimate, LabelErrors
 from tests.conftest import disc_info, discs
 from tests.unit.audit import bays
 from tests.unit.audit.report import sample
@@ -333,3 +334,50 @@ def test_findings_of_images_that_are_gone_do_no_harm(page, disc_findings):
     )
     html = page(findings=lost)
     assert "picture not on this page" in html
+
+
+def test_the_size_of_an_image_may_be_unknown(tmp_path):
+    """A table of tags alone knows no sizes; its findings are shown all the same."""
+    from goldseam.dataset.formats import open_source
+
+    (tmp_path / "tags.csv").write_text("image,boat,pier\na.jpg,1,0\nb.jpg,,1\n")
+    data = open_source(tmp_path / "tags.csv", into=tmp_path / "data")
+    labels = read_label_side(data)
+    findings = make_findings(
+        **labels.where(np.array([0])),
+        task="tags",
+        category="boat",
+        issue=Issue.WRONG_TAG,
+        action=Action.RELABEL,
+        score=[0.9],
+        evidence=["Looks wrong."],
+    )
+    write_report(tmp_path, data, labels, bare(data.info), findings, ReportConfig())
+    html = (tmp_path / "index.html").read_text()
+    assert html.count("<span>picture not stored</span>") == 1
+    assert "nan" not in embedded(html)["pictures"]["a.jpg"].values()
+
+
+def test_what_sections_note_is_on_the_page_unless_it_was_said(page, disc_audit):
+    said = "Half of the bars are wrong."
+    result = dataclasses.replace(disc_audit, sentences=(said,), notes=(said, "Bo errs most."))
+    html = page(result=result)
+    assert html.count(said) == 1
+    assert "<li>Bo errs most.</li>" in html
+
+
+def test_contradictions_stand_apart_from_estimated_errors():
+    rate = Estimate(0.1, 0.0, 0.2)
+    part = LabelErrors("tags", "boat", None, None, 9, 1, rate, "curve")
+    other = dataclasses.replace(part, method="consistency with 'cover': absent, but shown")
+    (view,) = error_tables([other, part])
+    assert view.whole is None
+    assert view.parts["category"].rows == (part,)
+    assert view.parts["comparison"].rows == (other,)
+
+
+def test_a_test_within_a_split_names_it(page, disc_audit):
+    (first, *_) = disc_audit.missingness
+    within = dataclasses.replace(first, split="validation")
+    html = page(result=dataclasses.replace(disc_audit, missingness=(within,)))
+    assert ", validation images</span>" in html

@@ -107,17 +107,53 @@ def test_a_noisy_task_of_another_kind_is_not_passed_over_in_silence(disc_data):
     )
 
 
-def test_an_annotator_is_named_only_where_the_intervals_part(disc_data):
-    def said(low):
-        whole = LabelErrors("tags", None, None, None, 100, 9, Estimate(0.08, 0.06, 0.1), "m")
-        one = LabelErrors("tags", None, None, "B", 50, 8, Estimate(0.19, low, 0.24), "m")
-        return audit_sentences(disc_data.info, only(errors=(whole, one)))
-
-    assert len(said(0.09)) == 1
-    assert said(0.14)[1] == (
-        "Labels of tags by B are wrong more often than those of all annotators together: 19.0 % "
-        "against 8.0 %."
+def rated(task, annotator, rate, low, high, **more):
+    given = {"category": None, "source": None, "labels": 50, "flagged": 8, "method": "m", **more}
+    return LabelErrors(
+        task=task, annotator=annotator, error_rate=Estimate(rate, low, high), **given
     )
+
+
+def test_an_annotator_is_named_only_where_the_intervals_part(disc_data):
+    def said(*annotators):
+        whole = rated("tags", None, 0.08, 0.06, 0.1)
+        return audit_sentences(disc_data.info, only(errors=(whole, *annotators)))[1:]
+
+    better = rated("tags", "A", 0.04, 0.01, 0.07)
+    # above every other, though not above all together, of whom B is a part
+    assert said(better, rated("tags", "B", 0.19, 0.09, 0.24)) == (
+        (
+            "Labels of tags by B seem wrong more often than those of every other annotator: an "
+            "estimated 19.0 % against at most 4.0 %."
+        ),
+    )
+    assert said(better, rated("tags", "B", 0.19, 0.06, 0.24)) == ()
+    assert said(better, rated("tags", "B", 0.19, 0.09, 0.24), rated("tags", "C", None, None, None))
+    assert said(rated("tags", "B", 0.19, 0.14, 0.24)) == ()
+
+
+def test_the_rate_of_masks_is_one_of_pixels(disc_data):
+    (text,) = audit_sentences(
+        disc_data.info, only(errors=(rated("cover", None, 0.03, 0.01, 0.05, flagged=1),))
+    )
+    assert text == (
+        "An estimated 3.0 % of the pixels of the 50 known labels of cover are wrong (1.0 to "
+        "5.0 %); 1 mask is listed for review."
+    )
+
+
+def test_contradictions_are_no_rate_of_wrong_labels(disc_data):
+    one = rated("edge", None, 0.4, 0.3, 0.5, method="consistency with 'cover': outlines")
+    assert audit_sentences(disc_data.info, only(errors=(one,))) == ()
+
+
+def test_one_task_is_not_compared_with_others(disc_data):
+    def said(known, unknown):
+        row = CoverageRow("tags", None, "train", None, known, 0, unknown)
+        return audit_sentences(disc_data.info, only(coverage=(row,)))
+
+    assert said(6, 2) == ("Of 8 training images 6 carry a label of tags (75.0 %).",)
+    assert said(8, 0) == ("All 8 training images carry a label of tags.",)
 
 
 def test_a_rate_that_cannot_be_estimated_is_not_said(disc_data):

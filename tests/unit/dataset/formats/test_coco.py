@@ -13,7 +13,13 @@ from goldseam.dataset.checking import check_dataset
 from goldseam.dataset.codecs import decode_label
 from goldseam.dataset.formats import CocoImport, import_coco, open_source
 from goldseam.dataset.reading import open_dataset
-from goldseam.errors import GoldseamError, InvalidConfig, InvalidDataset, MissingInput
+from goldseam.errors import (
+    GoldseamError,
+    InvalidConfig,
+    InvalidDataset,
+    MissingInput,
+    OutputExists,
+)
 
 Body = dict[str, Any]
 Write = Callable[..., Path]
@@ -311,3 +317,18 @@ def test_open_source(body: Body, write: Write, photos: Path, tmp_path: Path) -> 
     (tmp_path / "labels.xml").write_text("")
     with pytest.raises(InvalidConfig, match="neither a dataset folder nor a file"):
         open_source(tmp_path / "labels.xml", into=tmp_path / "x")
+
+
+def test_open_source_never_takes_the_place_of_what_it_did_not_make(
+    body: Body, write: Write, tmp_path: Path
+) -> None:
+    file, mine = write(body), tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("precious")
+    with pytest.raises(OutputExists, match="holds no dataset"):
+        open_source(file, into=mine)
+    assert (mine / "notes.txt").read_text() == "precious"
+    other = import_coco(file, tmp_path / "other", config=CocoImport(name="another"))
+    with pytest.raises(OutputExists, match="'another'"):
+        open_source(file, into=tmp_path / "other")
+    assert open_source(tmp_path / "other", into=tmp_path / "x").info.digest == other.info.digest

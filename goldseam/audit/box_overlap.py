@@ -35,8 +35,8 @@ class Pairs:
 
 
 def box_area(corners_N4: Array) -> Array:
-    """Area of each box, px²."""
-    side_N2 = np.maximum(corners_N4[:, 2:] - corners_N4[:, :2], 0)
+    """Area of each box, px²: float64."""
+    side_N2 = np.maximum(corners_N4[:, 2:].astype(np.float64) - corners_N4[:, :2], 0)
     area_N: Array = side_N2[:, 0] * side_N2[:, 1]
     return area_N
 
@@ -45,7 +45,7 @@ def paired_iou(corners_N4: Array, other_N4: Array) -> Array:
     """Intersection over union of two boxes a row; NaN where a corner is."""
     low_N2 = np.maximum(corners_N4[:, :2], other_N4[:, :2])
     high_N2 = np.minimum(corners_N4[:, 2:], other_N4[:, 2:])
-    shared_N = np.prod(np.maximum(high_N2 - low_N2, 0), axis=1)
+    shared_N = np.prod(np.maximum(high_N2.astype(np.float64) - low_N2, 0), axis=1)
     iou_N: Array = shared_N / (box_area(corners_N4) + box_area(other_N4) - shared_N)
     return iou_N
 
@@ -99,7 +99,7 @@ def _intersections(
         first_K = np.arange(len(second_K)) - np.repeat(before - start_B[begin:end], count)
         low_K2 = np.maximum(corners_A4[first_K, :2], corners_B4[second_K, :2])
         high_K2 = np.minimum(corners_A4[first_K, 2:], corners_B4[second_K, 2:])
-        side_K2 = np.maximum(high_K2 - low_K2, 0).astype(np.float64)
+        side_K2 = np.maximum(high_K2.astype(np.float64) - low_K2, 0)
         shared_K = side_K2[:, 0] * side_K2[:, 1]
         overlap_K = shared_K > 0
         yield first_K[overlap_K], second_K[overlap_K], shared_K[overlap_K]

@@ -4,7 +4,6 @@ Legend: N images, G groups, U columns.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -145,37 +144,3 @@ def folds_of(groups: Groups, count: int, random: np.random.Generator) -> Array:
     turn_G = np.arange(len(groups)) % (2 * count)
     fold_G[by_size_G] = np.minimum(turn_G, 2 * count - 1 - turn_G)
     return fold_G[groups.code_N]
-
-
-def resampled_p(
-    draw: Callable[[int, Array], Array], observed_U: Array, resamples: int, most: int
-) -> Array:
-    """Share of resampled statistics that reach the observed one, counting the observed: float U.
-
-    Statistics that fewer than ten of the first `resamples` reach are drawn up to `most` times.
-
-    Args:
-        draw: (how many, which columns) → statistics, float (how many, columns).
-        observed_U: the statistics; larger is further from the null.
-        resamples: of every column.
-        most: of the significant ones.
-    """
-    # equal statistics that differ by rounding count as reached
-    edge_U = observed_U - 1e-9 * (1 + np.abs(observed_U))
-    reached_U = np.zeros(len(observed_U), np.int64)
-    drawn_U = np.zeros(len(observed_U), np.int64)
-    open_U = np.arange(len(observed_U))
-    target = resamples
-    while len(open_U):
-        remaining = target - int(drawn_U[open_U[0]])
-        while remaining > 0:
-            count = min(remaining, 500)
-            reached_U[open_U] += (draw(count, open_U) >= edge_U[open_U]).sum(axis=0)
-            drawn_U[open_U] += count
-            remaining -= count
-        if target >= most:
-            break
-        target = most
-        open_U = open_U[reached_U[open_U] < 10]
-    p_U: Array = (1 + reached_U) / (1 + drawn_U)
-    return p_U

@@ -1,15 +1,15 @@
-"""Bootstrap intervals of ratios of sums, where whole groups are drawn.
+"""Bootstrap intervals of ratios of sums and of medians, where whole groups are drawn.
 
-Images of one group (scene, patient, map block) resemble each other, so the group is what is drawn.
 Legend: N observations, G clusters (groups, or bundles of groups where there are very many), K
 quantities, R draws.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from goldseam.audit.statistics.intervals import estimate, wilson
 from goldseam.dataset.codecs import Array
 from goldseam.results import Estimate
 
@@ -17,7 +17,6 @@ from goldseam.results import Estimate
 BUNDLES = 1 << 16
 CLUSTERS = 1000
 QUANTITIES_AT_ONCE = 512
-NORMAL_95 = 1.959964
 
 
 def bundle_of(group: str) -> int:
@@ -27,6 +26,11 @@ def bundle_of(group: str) -> int:
     which is valid, since groups are taken to be independent.
     """
     return zlib.crc32(group.encode()) % BUNDLES
+
+
+def bundles_of(groups: Sequence[str]) -> Array:
+    """The bundle of each of a dataset's groups."""
+    return np.array([bundle_of(group) for group in groups], np.int64)
 
 
 def clusters_of(bundle_N: Array) -> tuple[Array, int]:
@@ -47,9 +51,16 @@ def sum_by_cluster(cluster_N: Array, clusters: int, value_NK: Array) -> Array:
 
 def draws(clusters: int, resamples: int, seed: int) -> Array:
     """How often each cluster counts in each draw, with replacement: float64 `R G`."""
+    return next(draws_in_blocks(clusters, resamples, seed, at_once=resamples))
+
+
+def draws_in_blocks(clusters: int, resamples: int, seed: int, *, at_once: int) -> Iterator[Array]:
+    """The same draws, so many at a time, where all of them together would be too large."""
     random = np.random.default_rng(seed)
-    drawn_RG = random.multinomial(clusters, np.full(clusters, 1 / clusters), resamples)
-    return drawn_RG.astype(np.float64)
+    chance_G = np.full(clusters, 1 / clusters)
+    for start in range(0, resamples, at_once):
+        count = min(at_once, resamples - start)
+        yield random.multinomial(clusters, chance_G, count).astype(np.float64)
 
 
 def ratio_estimates(
@@ -113,13 +124,26 @@ def percentile_ends(drawn_RK: Array) -> tuple[Array, Array]:
     return low_K, high_K
 
 
-def wilson(share_K: Array, count_K: Array) -> tuple[Array, Array]:
-    """Wilson's 95 % interval (1927) of shares of `count_K` independent observations."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        square = NORMAL_95**2 / count_K
-        center_K = (share_K + square / 2) / (1 + square)
-        half_K = np.sqrt(share_K * (1 - share_K) * square + square**2 / 4) / (1 + square)
-    return np.clip(center_K - half_K, 0, 1), np.clip(center_K + half_K, 0, 1)
+def drawn_estimate(value_R: Array, clusters: int, whole: float = 1.0) -> Estimate:
+    """A share, or a number out of `whole`, from its estimate and its draws.
+
+    Where all draws are alike since nothing is counted, or everything, they would claim certainty:
+    there Wilson's interval stands, with clusters as observations.
+
+    Args:
+        value_R: the estimate, then the draws; a draw of NaN is left out.
+        clusters: that were drawn; less than two give no interval.
+        whole: the largest number there can be.
+    """
+    value = float(value_R[0])
+    if np.isnan(value) or clusters < 2:
+        return estimate(value, np.nan, np.nan)
+    if value in (0, whole) and (value_R == value).all():
+        low_1, high_1 = wilson(np.array([value / whole]), np.array([clusters]))
+        return estimate(value, float(low_1[0]) * whole, float(high_1[0]) * whole)
+    low_1, high_1 = percentile_ends(value_R[1:, None])
+    # the draws may miss an estimate that lies at the edge of what is possible
+    return estimate(value, min(float(low_1[0]), value), max(float(high_1[0]), value))
 
 
 def median_estimate(
@@ -154,21 +178,3 @@ def median_estimate(
             drawn.append(value_M[list(ends)].mean())
     low_1, high_1 = percentile_ends(np.array(drawn)[:, None])
     return estimate(middle, low_1[0], high_1[0], unit)
-
-
-def estimate(value: float, low: float, high: float, unit: str = "") -> Estimate:
-    """An `Estimate` of a rate; NaN becomes None."""
-    defined = not np.isnan(value)
-    bounded = defined and not (np.isnan(low) or np.isnan(high))
-    return Estimate(
-        value=float(value) if defined else None,
-        low=float(low) if bounded else None,
-        high=float(high) if bounded else None,
-        unit=unit,
-        better="lower",
-    )
-
-
-def bundles_of(groups: Sequence[str]) -> Array:
-    """The bundle of each of a dataset's groups."""
-    return np.array([bundle_of(group) for group in groups], np.int64)
