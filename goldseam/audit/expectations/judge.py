@@ -38,7 +38,10 @@ def judge(
     Raises:
         InvalidConfig: a limit or the suite names something that there is not.
     """
-    expectations = [*limits(config, result), *_of_suite(config)]
+    suite = _of_suite(config)
+    said = [(one.get("type"), one.get("kwargs")) for one in suite]
+    generated = [one for one in limits(config, result) if (one["type"], one["kwargs"]) not in said]
+    expectations = [*generated, *suite]
     if not expectations:
         return "pass", ()
     from goldseam.audit.expectations import custom  # noqa: F401 (registers its expectations)
