@@ -2,8 +2,9 @@
 
 Each size is a dataset on disk: 80 tags of which 40 % are known, three metadata columns, groups of
 ten images, no picture. The command `goldseam audit` runs as users run it, in a process of its own;
-its seconds include the start of Python, and its memory is the peak that the system saw. The last
-rows hand it predictions as well, so that it searches for wrong tags too.
+its seconds include the start of Python. Its memory is the peak that the system saw, an upper bound:
+it counts what this script held when it started the command. Every other row hands it predictions as
+well, so that it searches for wrong tags too.
 
 python benchmarks/audit_labels.py [--quick] [--out FILE]
 """
