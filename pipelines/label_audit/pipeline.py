@@ -7,12 +7,12 @@ condition has an Else that stops the run, so a run that ends as a success has pa
 import dataclasses
 from typing import Any
 
-from components.dashboard.component import dashboard
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 from components.audit.component import audit
 from components.crossfit.component import crossfit
+from components.dashboard.component import dashboard
 from components.ingest.component import ingest
 from components.join_measures.component import join_measures
 from components.list_parts.component import list_parts
