@@ -57,7 +57,11 @@ def audit(
             examine,
             AuditConfig.model_validate(config),
             open_reference(reference),
-            keyed_by={"dataset": dataset_digest, "predictions": predictions_digest},
+            keyed_by={
+                "dataset": dataset_digest,
+                "predictions": predictions_digest,
+                "revision": reference.revision or "",
+            },
             export_to=findings.path,
             measures=Path(measures.path) if measures else None,
             predictions=given if given is not None and (given / RESULT_FILE).is_file() else None,

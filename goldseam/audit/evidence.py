@@ -51,6 +51,11 @@ class Evidence:
         table = self.tables.get("pictures")
         return table if table is not None and len(table) else None
 
+    @property
+    def mask_states(self) -> dict[str, Array]:
+        """The states that the label side does not know, since masks have to be decoded for them."""
+        return {task: s for task, s in self.states.items() if task not in self.labels.states}
+
     def predicted(self, *kinds: Kind) -> list[str]:
         """Tasks of some kinds that are predicted and have a known label."""
         if self.predictions is None:

@@ -113,9 +113,7 @@ def _missingness(evidence: Evidence, config: AuditConfig, found: Findings) -> No
     section = audit_missingness(
         labels,
         config.missingness,
-        states={
-            task: evidence.states[task] for task in evidence.states if task not in labels.states
-        },
+        states=evidence.mask_states,
         pictures=evidence.pictures,
         embeddings_ND=evidence.embeddings_ND,
         probabilities=evidence.probabilities,
@@ -222,7 +220,7 @@ def _duplicates(evidence: Evidence, config: AuditConfig, found: Findings) -> Non
         evidence.labels,
         PICTURES.empty_table() if pictures is None else pictures,
         config.duplicates,
-        states={t: s for t, s in evidence.states.items() if t not in evidence.labels.states},
+        states=evidence.mask_states,
         embeddings_ND=evidence.embeddings_ND,
         label_digests=evidence.tables.get(LABEL_DIGESTS),
     )

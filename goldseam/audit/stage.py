@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pydantic
 
@@ -16,7 +17,7 @@ from goldseam.audit.findings import count_findings, write_findings
 from goldseam.audit.report.page import write_report
 from goldseam.audit.report.sentences import audit_sentences
 from goldseam.dataset.reading import Dataset
-from goldseam.results import AuditResult
+from goldseam.results import AuditResult, CrossfitResult
 from goldseam.storage.atomic import atomic_folder, write_text
 
 REPORT, RANKING = "audit.json", "annotate_next.parquet"
@@ -70,7 +71,7 @@ def audit(
         )
         found = examine(evidence, config, before)
         findings = found.findings
-        result = _as_result(found, dataset, key, revision)
+        result = _as_result(found, findings, dataset, key, revision)
         write_findings(findings, folder)
         if found.ranking is not None:
             pq.write_table(found.ranking, folder / RANKING, compression="zstd")
@@ -87,7 +88,9 @@ def audit(
     return result.at(out)
 
 
-def _as_result(found: Findings, dataset: Dataset, key: str, revision: str) -> AuditResult:
+def _as_result(
+    found: Findings, findings: pa.Table, dataset: Dataset, key: str, revision: str
+) -> AuditResult:
     """What was found, before it is judged and told in sentences."""
     return AuditResult(
         key=key,
@@ -99,7 +102,7 @@ def _as_result(found: Findings, dataset: Dataset, key: str, revision: str) -> Au
         rows={split: dataset.info.rows(split) for split in dataset.info.splits},
         inspected=tuple(found.inspected),
         notes=tuple(dict.fromkeys(found.notes)),
-        findings=count_findings(found.findings),
+        findings=count_findings(findings),
         **found.parts,
     )
 
@@ -111,8 +114,9 @@ def report_of(result: AuditResult) -> dict[str, object]:
 
 
 def _digest(predictions: Path) -> str:
-    """Digest of predictions: of the result that made them, else of their files."""
+    """Digest of predictions: as `crossfit` gave it, else of their files."""
     if predictions.is_file():
         return digest_file(predictions)
-    result = predictions / RESULT_FILE
-    return digest_file(result) if result.is_file() else digest_folder(predictions)
+    if (predictions / RESULT_FILE).is_file():
+        return CrossfitResult.read(predictions).digest
+    return digest_folder(predictions)

@@ -10,7 +10,7 @@ A condition that selects no row fails, and so does a rate that is unknown: see `
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import great_expectations.expectations as gxe
 from great_expectations.compatibility import pydantic
@@ -35,8 +35,6 @@ def _named(values: Mapping[str, Any]) -> str:
 
 class _Limit(gxe.ExpectColumnValuesToBeBetween):
     """A limit on one column of some rows; subclasses say which."""
-
-    table: ClassVar[str] = ""
 
     @pydantic.root_validator(pre=True)
     def _fill(cls, values: dict[str, Any]) -> dict[str, Any]:  # noqa: N805 (pydantic 1)

@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from components.audit.component import audit
 from components.gate.component import gate
 from components.report_status.component import report_status
 from components.stop.component import stop
-from goldseam.results import Estimate, EvaluationResult, ModelScores
+from goldseam.dataset.ingest import IngestConfig
+from goldseam.dataset.ingest import ingest as ingest_stage
+from goldseam.dataset.reading import open_dataset
+from goldseam.results import AuditResult, Estimate, EvaluationResult, ModelScores
 from goldseam.workspace import TaskRecord, Workspace
 
 
@@ -107,3 +111,24 @@ def test_the_status_comes_first_and_never_claims_a_success(tmp_path: Path) -> No
     text = (tmp_path / "status/r1.json").read_text()
     assert '"status": "failed"' in text
     assert "train: its process died" in text
+
+
+def test_the_same_labels_under_another_revision_are_audited_again(
+    disc_folder: Path, tmp_path: Path
+) -> None:
+    """A new commit that leaves the data alone is no other output in the old one's place."""
+    digest = open_dataset(disc_folder).info.digest
+    for revision in ("first", "second", "first"):
+        reference = tmp_path / revision / "ingest"
+        if not reference.is_dir():
+            ingest_stage(IngestConfig(uri=str(disc_folder), revision=revision), reference)
+        outputs = {n: at(tmp_path / revision / n) for n in ("findings", "report", "summary")}
+        verdict = audit.python_func(
+            dataset=at(reference),
+            dataset_digest=digest,
+            config={"plan": {"simulate": False}},
+            workspace=str(tmp_path / "workspace"),
+            **outputs,
+        )
+        assert verdict == "pass"
+        assert AuditResult.read(Path(outputs["findings"].path)).revision == revision
