@@ -18,19 +18,8 @@ def run_local(recipe: "AnyRecipe", **place: Any) -> None:
 
 
 def compile_to(path: Path, **settings: Any) -> None:
-    """Compile the pipeline for a cluster.
-
-    Args:
-        path: the YAML file to write.
-        settings: fields of `pipelines.settings.Settings`, such as `image`, `gpu`,
-            `workspace_claim`.
-
-    Raises:
-        InvalidConfig: the image is not pinned by digest, or `path` is no YAML file.
-        MissingExtra: a workspace volume is asked for, and kfp-kubernetes is not installed.
-    """
-    from pipelines.compiling import write_pipeline
+    """Compile it for a cluster; `settings` is what `pipelines.settings.Settings` takes."""
+    from pipelines.compiling import compile_for_cluster
     from pipelines.label_to_model.pipeline import label_to_model
-    from pipelines.settings import Settings
 
-    write_pipeline(label_to_model(Settings(cluster=True, **settings)), path)
+    compile_for_cluster(label_to_model, path, **settings)

@@ -53,7 +53,8 @@ def test_both_gates_have_an_else_that_stops(spec: Any) -> None:
 def test_pictures_are_measured_part_by_part_and_joined(spec: Any) -> None:
     found = {name: task for name, task, _ in tasks(spec)}
     (loop,) = (task for name, task in found.items() if name.startswith("for-loop"))
-    assert "list-parts" in loop.parameter_iterator.items.input_parameter or loop.dependent_tasks
+    assert "list-parts" in loop.dependent_tasks
+    assert "list-parts" in loop.parameter_iterator.items.input_parameter
     joined = found["join-measures"]
     assert any(name.startswith("for-loop") for name in joined.dependent_tasks)
 
