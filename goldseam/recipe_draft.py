@@ -10,7 +10,14 @@ from goldseam.dataset.schema import Kind
 from goldseam.errors import InvalidConfig
 from goldseam.metrics import metric_for
 
-TRAINABLE = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY, Kind.REGRESSION, Kind.TAGS)
+TRAINABLE = (
+    Kind.SEGMENTATION,
+    Kind.BOUNDARY,
+    Kind.SALIENCY,
+    Kind.REGRESSION,
+    Kind.NORMALS,
+    Kind.TAGS,
+)
 HEADER = """\
 # Drafted by 'goldseam recipe init'. Every key and its default: goldseam recipe show {name}
 """

@@ -123,6 +123,25 @@ class Task(pydantic.BaseModel):
         return self
 
 
+class Derivation(pydantic.BaseModel):
+    """What a label of one task says about another task; see `goldseam.dataset.derivation`.
+
+    Attributes:
+        source: task whose known labels are read.
+        target: task that learns from them where its own label is unknown.
+        rule: how.
+        field_of_view: angle that the image's width spans in the camera, degrees; for rules that go
+            through the camera. 0 is unstated.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    target: str
+    rule: Literal["normals_from_depth", "boundary_from_segmentation"]
+    field_of_view: float = pydantic.Field(default=0.0, ge=0, lt=180)
+
+
 class Shard(pydantic.BaseModel):
     """One Parquet file of the dataset."""
 
@@ -151,6 +170,7 @@ class DatasetInfo(pydantic.BaseModel):
         license: SPDX identifier or a sentence.
         source: where images and labels come from.
         tasks: by name, which is also the name of the column.
+        derivations: what the labels of one task say about another.
         meta: the `meta_*` columns and their Arrow types (`string`, `double`, `int64`, `timestamp`).
         shards: every Parquet file with its row count and SHA-256.
     """
@@ -163,6 +183,7 @@ class DatasetInfo(pydantic.BaseModel):
     source: str = ""
     description: str = ""
     tasks: dict[str, Task]
+    derivations: tuple[Derivation, ...] = ()
     meta: dict[str, Literal["string", "double", "int64", "timestamp"]] = {}
     shards: tuple[Shard, ...] = ()
 
@@ -187,6 +208,13 @@ class DatasetInfo(pydantic.BaseModel):
                     f"task '{name}' is a noisy version of '{clean}', which has another kind or "
                     "other categories"
                 )
+        for rule in self.derivations:
+            for named in (rule.source, rule.target):
+                if named not in self.tasks:
+                    raise ValueError(
+                        f"a derivation names '{named}', which is not a task; "
+                        f"closest: {closest(named, self.tasks)}"
+                    )
         files = [shard.file for shard in self.shards]
         if len(set(files)) < len(files):
             raise ValueError("a shard is listed twice")
@@ -203,7 +231,9 @@ class DatasetInfo(pydantic.BaseModel):
     @property
     def digest(self) -> str:
         """Digest of the content: of the tasks and of every shard's bytes."""
-        return digest_of(json.loads(self.model_dump_json(exclude={"description"})))
+        # a dataset without derivations keeps the digest it had before there were any
+        skipped = {"description"} | (set() if self.derivations else {"derivations"})
+        return digest_of(json.loads(self.model_dump_json(exclude=skipped)))
 
     def rows(self, split: str | None = None) -> int:
         """Number of images, of one split or of all."""

@@ -1,9 +1,9 @@
 """One model for many tasks, of which each image may carry labels for some only.
 
 Shapes: B batch, D feature channels, H and W pixels, C_t output channels of task t, K labeled images
-of a task, Z pooled features of the tags head. Dense tasks are segmentation, boundary, saliency and
-regression. With `diffusion` each task's initial features are refined by the denoiser; without, the
-same class is the plain multi-task model, and with one task the pretraining model.
+of a task, Z pooled features of the tags head. Dense tasks are segmentation, boundary, saliency,
+regression and normals. With `diffusion` each task's initial features are refined by the denoiser;
+without, the same class is the plain multi-task model, and with one task the pretraining model.
 """
 
 import dataclasses
@@ -23,7 +23,8 @@ from goldseam.models.denoiser import Denoiser
 from goldseam.models.encoder import build_encoder
 from goldseam.models.layers import ResidualBlock, resize
 
-DENSE = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY, Kind.REGRESSION)
+DENSE = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY, Kind.REGRESSION, Kind.NORMALS)
+NORMAL_CHANNELS = 3
 
 
 class Preprocessing(pydantic.BaseModel):
@@ -48,8 +49,8 @@ class Output:
 
     Attributes:
         rows: dense task → indices K of the images that were computed with gradients.
-        initial: dense task → `K C_t H W` logits (segmentation, boundary, saliency) or
-            standardized values (regression).
+        initial: dense task → `K C_t H W` logits (segmentation, boundary, saliency),
+            standardized values (regression) or vectors of any length (normals).
         final: the same after the denoiser; empty for the plain model.
         tags: tags task → `B C` logits.
     """
@@ -62,7 +63,9 @@ class Output:
 
 def channels_of(task: Task) -> int:
     """Output channels C_t of a dense task."""
-    return len(task.categories) if task.kind is Kind.SEGMENTATION else 1
+    if task.kind is Kind.SEGMENTATION:
+        return len(task.categories)
+    return NORMAL_CHANNELS if task.kind is Kind.NORMALS else 1
 
 
 class TaskHeads(nn.Module):
@@ -241,7 +244,8 @@ class MultitaskModel(nn.Module):
 
         Returns:
             task → segmentation `B C H W` probabilities; boundary and saliency `B H W`
-            probabilities; regression `B H W` in the task's unit; tags `B C` probabilities.
+            probabilities; regression `B H W` in the task's unit; normals `B 3 H W` of length 1;
+            tags `B C` probabilities.
         """
         output = self(images_B3HW)
         dense = output.initial if initial or not self.refines else output.final
@@ -250,6 +254,8 @@ class MultitaskModel(nn.Module):
             kind = self.tasks[task].kind
             if kind is Kind.SEGMENTATION:
                 found[task] = logits.float().softmax(dim=1)
+            elif kind is Kind.NORMALS:
+                found[task] = F.normalize(logits.float(), dim=1)
             elif kind is Kind.REGRESSION:
                 center, spread = self.preprocessing.values.get(task, (0.0, 1.0))
                 found[task] = logits[:, 0].float() * spread + center

@@ -2,7 +2,7 @@
 
 import functools
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +29,21 @@ from goldseam.models.config import DiffusionConfig, ModelConfig
 from goldseam.models.multitask import MultitaskModel
 from goldseam.results import TrainingResult
 from goldseam.storage.atomic import resumable_folder
+from goldseam.trainer.balancing import FixedBalance
 from goldseam.trainer.config import LearningConfig
 from goldseam.trainer.devices import choose_device
 from goldseam.trainer.loop import fit
 from goldseam.trainer.losses import MultitaskLoss
+from goldseam.trainer.objective import Objective, Supervised
 from goldseam.trainer.preparation import measure_preprocessing
 from goldseam.trainer.state import Progress
 from goldseam.trainer.validation import predicted_by, score
 
 EVALUATION_BATCH = 64
+
+
+def _as_they_are(table: TrainingTable) -> SampleTable:
+    return table
 
 
 def learn(
@@ -51,6 +57,8 @@ def learn(
     diffusion: DiffusionConfig | None = None,
     init: Path | None = None,
     depth: str = "encoder",
+    objective_from: Callable[[MultitaskLoss], Objective] = Supervised,
+    samples_from: Callable[[TrainingTable], SampleTable] = _as_they_are,
 ) -> TrainingResult:
     """Train one model on the training split; validation chooses its weights.
 
@@ -66,6 +74,8 @@ def learn(
         diffusion: the denoiser; None trains the plain model.
         init: checkpoint whose weights are copied first.
         depth: how much of it; see `goldseam.models.checkpoint.transfer`.
+        objective_from: makes the losses of a step from the losses of known labels.
+        samples_from: makes the training samples from those of the dataset.
 
     Raises:
         InvalidConfig: a task has no known label in the training split.
@@ -76,7 +86,7 @@ def learn(
     with resumable_folder(out, key) as folder:
         # a kill between the result and the renaming leaves both here: nothing is left to learn
         if not (folder / RESULT_FILE).is_file():
-            table = TrainingTable(dataset, "train", tasks, cache=folder / "data")
+            table = samples_from(TrainingTable(dataset, "train", tasks, cache=folder / "data"))
             _require_labels(table.known)
             model, transferred = _start(
                 dataset, specs, config, diffusion=diffusion, init=init, depth=depth
@@ -84,12 +94,15 @@ def learn(
             state = fit(
                 what,
                 model.to(choose_device(config.loop.device)),
-                loss=MultitaskLoss(
-                    specs,
-                    config.loss,
-                    model.preprocessing.values,
-                    diffusion.deep_supervision if diffusion else 0.0,
+                objective=objective_from(
+                    MultitaskLoss(
+                        specs,
+                        config.loss,
+                        model.preprocessing.values,
+                        diffusion.deep_supervision if diffusion else 0.0,
+                    )
                 ),
+                balance=FixedBalance(config.loss),
                 batches_from=lambda step: _batches(table, config, step),
                 validate=lambda kept: _validate(kept, dataset, specs),
                 optimization=config.optimizer,
@@ -153,7 +166,8 @@ def learn_rows(
     fit(
         what,
         model.to(choose_device(config.loop.device)),
-        loss=MultitaskLoss(specs, config.loss, preprocessing.values, 0.0),
+        objective=Supervised(MultitaskLoss(specs, config.loss, preprocessing.values, 0.0)),
+        balance=FixedBalance(config.loss),
         batches_from=lambda step: _batches(table, config, step),
         validate=None,
         optimization=config.optimizer,

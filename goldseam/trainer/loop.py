@@ -5,6 +5,8 @@ was killed and one that was not therefore end with the same weights, to the bit 
 """
 
 import copy
+import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +17,10 @@ from goldseam.dataset.loading import Batch
 from goldseam.metrics import Metric
 from goldseam.models.multitask import MultitaskModel
 from goldseam.progress import progress
+from goldseam.trainer.balancing import FixedBalance
 from goldseam.trainer.config import LoopConfig, OptimizerConfig
 from goldseam.trainer.devices import autocast
-from goldseam.trainer.losses import MultitaskLoss
+from goldseam.trainer.objective import Objective, StepContext
 from goldseam.trainer.optimizer import build_optimizer, rate_at, set_rate, update_average
 from goldseam.trainer.state import TrainingState
 from goldseam.trainer.validation import flat_scores, selection_score
@@ -29,7 +32,8 @@ def fit(
     what: str,
     model: MultitaskModel,
     *,
-    loss: MultitaskLoss,
+    objective: Objective,
+    balance: FixedBalance,
     batches_from: Callable[[int], Iterator[Batch]],
     validate: Callable[[MultitaskModel], dict[str, Metric]] | None,
     optimization: OptimizerConfig,
@@ -42,7 +46,8 @@ def fit(
     Args:
         what: name shown beside the progress bar.
         model: on its device, with its initial weights.
-        loss: of a step.
+        objective: the losses of a step.
+        balance: makes them one number.
         batches_from: the batches from a step on.
         validate: metrics of a model on the validation split; None keeps the last weights.
         optimization: rates and schedule.
@@ -61,7 +66,7 @@ def fit(
         for step, batch in zip(range(done, optimization.steps), batches_from(done), strict=False):
             began = time.perf_counter()
             value, parts = _train_step(
-                state, loss, batch.to(device), optimization=optimization, loop=loop
+                state, objective, balance, batch.to(device), optimization=optimization, loop=loop
             )
             state.progress.step = step + 1
             state.progress.train_seconds += time.perf_counter() - began
@@ -78,30 +83,36 @@ def fit(
 
 def _train_step(
     state: TrainingState,
-    loss: MultitaskLoss,
+    objective: Objective,
+    balance: FixedBalance,
     batch: Batch,
     *,
     optimization: OptimizerConfig,
     loop: LoopConfig,
 ) -> tuple[float, dict[str, float]]:
     model, step = state.model, state.progress.step
-    assert isinstance(model, MultitaskModel)
     model.train()
     generator = None
     if model.refines:
         generator = torch.Generator().manual_seed((loop.seed << 32) ^ (NOISE_STREAM << 20) ^ step)
     images = batch.images_BCHW.contiguous(memory_format=torch.channels_last)
-    with autocast(loop, images.device):
-        output = model(images, batch.known, generator)
-    value, parts = loss(output, batch.targets, batch.known)
+    context = StepContext(
+        step=step,
+        steps=optimization.steps,
+        generator=generator,
+        average=state.average,
+        autocast=functools.partial(autocast, loop, images.device),
+    )
+    losses = objective(model, dataclasses.replace(batch, images_BCHW=images), context)
+    value = balance(losses)
     state.optimizer.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), optimization.gradient_clip)
     set_rate(state.optimizer, rate_at(step, optimization))
     state.optimizer.step()
     if state.average is not None:
         update_average(state.average, model, optimization.average, step)
-    return float(value.detach()), parts
+    return float(value.detach()), {name: float(loss.detach()) for name, loss in losses.items()}
 
 
 def _validate(
@@ -113,7 +124,6 @@ def _validate(
 ) -> None:
     """Score the kept weights; remember them when they are the best so far, or nothing judges."""
     kept = state.kept
-    assert isinstance(kept, MultitaskModel)
     kept.eval()
     if validate is None:
         state.progress.best_step = state.progress.step

@@ -89,8 +89,16 @@ def tags_loss(logits_BC: Tensor, state_BC: Tensor) -> Tensor:
     return _mean_over(loss_BC, counted_BC)
 
 
+def normals_loss(normal_K3HW: Tensor, target_K3HW: Tensor) -> Tensor:
+    """1 - cosine over pixels whose target is finite; predictions may have any length."""
+    counted_KHW = target_K3HW.isfinite().all(dim=1)
+    target_K3HW = torch.where(counted_KHW[:, None], target_K3HW, 0.0)
+    cosine_KHW = F.cosine_similarity(normal_K3HW, target_K3HW, dim=1)
+    return _mean_over(1 - cosine_KHW, counted_KHW)
+
+
 class MultitaskLoss:
-    """The sum over tasks of weight times (final loss + deep supervision times initial loss)."""
+    """Every task's loss on its known labels; deep supervision also scores initial predictions."""
 
     def __init__(
         self,
@@ -106,8 +114,8 @@ class MultitaskLoss:
 
     def __call__(
         self, output: Output, targets: Mapping[str, Tensor], known: Mapping[str, Tensor]
-    ) -> tuple[Tensor, dict[str, float]]:
-        """The loss of a step, and each task's part for the log.
+    ) -> dict[str, Tensor]:
+        """The losses of a step by task, and `task.initial` for those before the denoiser.
 
         Args:
             output: of the model.
@@ -129,14 +137,9 @@ class MultitaskLoss:
         for task, logits_BC in output.tags.items():
             state_BC = torch.where(known[task][:, None], targets[task], -1)
             parts[task] = tags_loss(logits_BC.float(), state_BC)
-        weighted = [
-            self.config.weights.get(name.partition(".")[0], 1.0) * part
-            for name, part in parts.items()
-        ]
         # a batch may carry no label at all: its loss is 0, and so is its gradient
         anchor = sum(x.sum() for d in (output.initial, output.tags) for x in d.values()) * 0.0
-        total = torch.stack([*weighted, torch.as_tensor(anchor)]).sum()
-        return total, {name: float(part.detach()) for name, part in parts.items()}
+        return parts or {"nothing": torch.as_tensor(anchor)}
 
     def _dense(self, task: str, logits_KCHW: Tensor, target: Tensor) -> Tensor:
         spec = self.tasks[task]
@@ -153,4 +156,6 @@ class MultitaskLoss:
         if spec.kind is Kind.REGRESSION:
             center, spread = self.values.get(task, (0.0, 1.0))
             return regression_loss(logits_KCHW[:, 0], target, center, spread)
+        if spec.kind is Kind.NORMALS:
+            return normals_loss(logits_KCHW, target)
         return boundary_loss(logits_KCHW[:, 0], target, spec.ignore, self.config.boundary_positive)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from goldseam.models.multitask import MultitaskModel
 from goldseam.storage.atomic import atomic_folder
 
 
@@ -41,8 +42,8 @@ class TrainingState:
     def __init__(
         self,
         folder: Path,
-        model: nn.Module,
-        average: nn.Module | None,
+        model: MultitaskModel,
+        average: MultitaskModel | None,
         optimizer: torch.optim.Optimizer,
     ) -> None:
         self.folder = folder
@@ -53,7 +54,7 @@ class TrainingState:
         self.progress = Progress()
 
     @property
-    def kept(self) -> nn.Module:
+    def kept(self) -> MultitaskModel:
         """The weights that validation scores: the average where there is one."""
         return self.model if self.average is None else self.average
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from goldseam.models.multitask import Output
+from goldseam.trainer.balancing import FixedBalance
 from goldseam.trainer.config import LossConfig
 from goldseam.trainer.losses import (
     MultitaskLoss,
@@ -132,9 +133,10 @@ def everything(seed_of_unknown: int):
         final={t: 2 * x for t, x in leaves.items()},
         tags={"tags": tags},
     )
-    loss, _ = MultitaskLoss(tasks, LossConfig(dice=1.0), {"relief": (0.5, 2.0)}, 0.5)(
+    losses = MultitaskLoss(tasks, LossConfig(dice=1.0), {"relief": (0.5, 2.0)}, 0.5)(
         output, targets, known
     )
+    loss = FixedBalance(LossConfig())(losses)
     loss.backward()
     return loss.detach(), [x.grad for x in (*leaves.values(), tags)]
 
@@ -154,8 +156,7 @@ def test_weights_scale_a_task():
     known = {"tags": torch.ones(2).bool()}
 
     def value(weight):
-        return MultitaskLoss(tasks, LossConfig(weights={"tags": weight}), {}, 0.0)(
-            output, targets, known
-        )[0]
+        losses = MultitaskLoss(tasks, LossConfig(), {}, 0.0)(output, targets, known)
+        return FixedBalance(LossConfig(weights={"tags": weight}))(losses)
 
     assert torch.isclose(value(3.0), 3 * value(1.0))
