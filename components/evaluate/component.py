@@ -11,13 +11,13 @@ def evaluate(
     dataset: dsl.Input[dsl.Dataset],
     dataset_digest: str,
     model: dsl.Input[dsl.Model],
-    scratch: dsl.Input[dsl.Model],
-    noisy_direct: dsl.Input[dsl.Model],
     config: dict,
     promote: dict,
     workspace: str,
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    scratch: dsl.Input[dsl.Model] = None,
+    noisy_direct: dsl.Input[dsl.Model] = None,
 ) -> str:
     """Metrics with confidence intervals of every model, and paired differences.
 
@@ -28,13 +28,13 @@ def evaluate(
         dataset: reference of the dataset.
         dataset_digest: its digest.
         model: the pipeline's model.
-        scratch: baseline trained on clean labels only.
-        noisy_direct: baseline trained on noisy labels and used directly.
         config: the recipe's section `evaluate`.
         promote: the recipe's section `promote`, which says where the champion is.
         workspace: folder where stages keep their outputs and records.
         evaluation: receives the metrics of all models and example pictures.
         metrics: receives the metrics of the pipeline's model.
+        scratch: baseline trained on clean labels only.
+        noisy_direct: baseline trained on noisy labels and used directly.
 
     Returns:
         Digest of the evaluation.
@@ -53,7 +53,7 @@ def evaluate(
         from goldseam.registry.config import PromoteConfig
 
         inputs = {"pipeline": model, "scratch": scratch, "noisy_direct": noisy_direct}
-        models = {name: Path(given.path) / "checkpoint" for name, given in inputs.items()}
+        models = {name: Path(given.path) / "checkpoint" for name, given in inputs.items() if given}
         with tempfile.TemporaryDirectory() as folder:
             champion = fetch_champion(PromoteConfig.model_validate(promote), Path(folder, "model"))
             if champion is not None:

@@ -11,16 +11,17 @@ def promote(
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     audit: dsl.Input[dsl.Artifact],
-    pretrain: dsl.Input[dsl.Model],
-    train: dsl.Input[dsl.Model],
-    scratch: dsl.Input[dsl.Model],
-    noisy_direct: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
     config: dict,
     recipe: dict,
     workspace: str,
     promotion: dsl.Output[dsl.Artifact],
     card: dsl.Output[dsl.Markdown],
+    pretrain: dsl.Input[dsl.Model] = None,
+    train: dsl.Input[dsl.Model] = None,
+    finetune: dsl.Input[dsl.Model] = None,
+    scratch: dsl.Input[dsl.Model] = None,
+    noisy_direct: dsl.Input[dsl.Model] = None,
 ) -> str:
     """Log the run, register the model version, and move the alias; gates are checked once more.
 
@@ -31,16 +32,17 @@ def promote(
         model: the pipeline's model.
         dataset: reference of the dataset.
         audit: what is known of the labels, for the model card.
-        pretrain: the pretrained model, for its training curve.
-        train: the trained model, likewise.
-        scratch: baseline trained on clean labels only, likewise.
-        noisy_direct: baseline trained on noisy labels, likewise.
         evaluation: the model's metrics, beside those of the baselines and the champion.
         config: the recipe's section `promote`.
         recipe: the whole resolved recipe, stored with the model.
         workspace: folder where stages keep their outputs and records.
         promotion: receives what the registry holds now.
         card: receives the model card.
+        pretrain: the pretrained model, for its training curve.
+        train: the trained model, likewise.
+        finetune: the repaired model, for what was repaired.
+        scratch: baseline trained on clean labels only, for its training curve.
+        noisy_direct: baseline trained on noisy labels, likewise.
 
     Returns:
         The model version; empty when none was registered.
@@ -74,7 +76,7 @@ def promote(
             "audit": audit,
             "pretrain": pretrain,
             "train": train,
-            "finetune": model,
+            "finetune": finetune,
             "scratch": scratch,
             "noisy_direct": noisy_direct,
         }
@@ -93,7 +95,7 @@ def promote(
             export_to=promotion.path,
             recipe=resolved,
             lineage={name: value for name, value in lineage.items() if value},
-            artifacts={name: Path(given.path) for name, given in results.items()},
+            artifacts={name: Path(given.path) for name, given in results.items() if given},
         )
         shutil.copyfile(result.folder / "model_card.md", card.path)
     return result.version or ""

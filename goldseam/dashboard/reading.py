@@ -1,7 +1,7 @@
 """What a run left behind, as far as it got: its results, and what is missing and why."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -97,16 +97,23 @@ class RunResults:
         return info if info.digest == reference.digest else None
 
 
-def read_results(folders: Mapping[str, Path], records: Mapping[str, TaskRecord]) -> RunResults:
+def read_results(
+    folders: Mapping[str, Path],
+    records: Mapping[str, TaskRecord],
+    left_out: Collection[str] = (),
+) -> RunResults:
     """Read every result that is there.
 
     Args:
         folders: task → output folder.
         records: task → how it went, for the reason why a result is missing.
+        left_out: tasks that the run's pipeline does not have.
     """
     results: dict[str, Result] = {}
     missing = []
     for task, kind in KINDS.items():
+        if task in left_out:
+            continue
         try:
             if task not in folders:
                 raise MissingInput(task, "left no output", "")

@@ -33,7 +33,7 @@ def publish(
         gates: the decisions on the gates where no promotion says them (a closed gate skips it).
     """
     records = records or {}
-    run = read_results(results, records)
+    run = read_results(results, records, config.left_out)
     digests = {
         f"result_{task}": digest_file(result.folder / RESULT_FILE)
         for task, result in run.results.items()

@@ -5,7 +5,7 @@ own.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
@@ -20,8 +20,9 @@ from goldseam.multitask.config import TrainConfig
 from goldseam.pretraining.config import PretrainConfig
 from goldseam.registry.config import PromoteConfig
 
-LEARNING = ("pretrain", "train")
 DEFAULT = "label_to_model"
+# what the plain baseline of partial labels does without
+BEYOND_PLAIN = ("diffusion", "derive", "derivations", "teacher", "consistency")
 
 
 class DatasetSection(StageConfig):
@@ -99,6 +100,10 @@ class AnyRecipe(pydantic.BaseModel):
     def _complete(cls, body: Any) -> Any:
         return share(body) if isinstance(body, Mapping) else body
 
+    @classmethod
+    def share(cls, body: dict[str, Any]) -> None:
+        """Hand what stands at the top of `body` to the sections that this recipe has."""
+
     @property
     def digest(self) -> str:
         """Digest of the resolved recipe."""
@@ -118,6 +123,47 @@ class Recipe(AnyRecipe):
     promote: PromoteConfig = PromoteConfig()
     publish: PublishConfig = PublishConfig()
 
+    @classmethod
+    def share(cls, body: dict[str, Any]) -> None:
+        """Network, seed and device; the baselines train as long as pretrain and train together."""
+        learning = [_mapping(body, name) for name in ("pretrain", "train")]
+        steps = [_steps(section) for section in learning]
+        baselines = _mapping(body, "baselines")
+        for section in (_mapping(baselines, name) for name in ("scratch", "noisy_direct")):
+            if all(isinstance(count, int | float) for count in steps):
+                _mapping(section, "optimizer").setdefault("steps", sum(steps))
+            learning.append(section)
+        _share_with_learning(body, learning, predicting=("finetune", "evaluate"))
+
+
+class PartialRecipe(AnyRecipe):
+    """A run of `partial_to_model`: one model of many tasks, and the plain multi-task baseline.
+
+    Attributes:
+        scratch: options of the baseline; what it does not say it has from `train`, without the
+            denoiser, derived labels and teachers.
+    """
+
+    pipeline: Literal["partial_to_model"]
+    network: NetworkConfig = NetworkConfig()
+    train: TrainConfig
+    scratch: TrainConfig
+    evaluate: EvaluateConfig = EvaluateConfig(baselines=("scratch",))
+    promote: PromoteConfig = PromoteConfig()
+    publish: PublishConfig = PublishConfig(left_out=("pretrain", "finetune", "noisy_direct"))
+
+    @classmethod
+    def share(cls, body: dict[str, Any]) -> None:
+        """Network, seed and device; the baseline has the options of `train` that are plain."""
+        train = _mapping(body, "train")
+        plain = {key: value for key, value in train.items() if key not in BEYOND_PLAIN}
+        body["scratch"] = copy.deepcopy(plain) | _mapping(body, "scratch")
+        _mapping(body, "evaluate").setdefault("baselines", ["scratch"])
+        left_out = list(cls.model_fields["publish"].default.left_out)
+        _mapping(body, "publish").setdefault("left_out", left_out)
+        learning = [train, _mapping(body, "scratch")]
+        _share_with_learning(body, learning, predicting=("evaluate",))
+
 
 class AuditRecipe(AnyRecipe):
     """A run of `label_audit`.
@@ -131,32 +177,34 @@ class AuditRecipe(AnyRecipe):
 
 
 # what the key `pipeline` of a recipe may say
-RECIPES: dict[str, type[AnyRecipe]] = {"label_to_model": Recipe, "label_audit": AuditRecipe}
+RECIPES: dict[str, type[AnyRecipe]] = {
+    "label_to_model": Recipe,
+    "partial_to_model": PartialRecipe,
+    "label_audit": AuditRecipe,
+}
 
 
 def share(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Hand what stands at the top to the sections, and the summed steps to the baselines."""
+    """A copy of a recipe in which what stands at the top was handed to the sections."""
     shared = copy.deepcopy(dict(body))
     _share_with_audit(shared)
-    if shared.get("pipeline", DEFAULT) != DEFAULT:
-        return shared
-    baselines = _mapping(shared, "baselines")
-    learning = [_mapping(shared, name) for name in LEARNING]
-    steps = [_steps(section) for section in learning]
-    for section in (_mapping(baselines, name) for name in ("scratch", "noisy_direct")):
-        if all(isinstance(count, int | float) for count in steps):
-            _mapping(section, "optimizer").setdefault("steps", sum(steps))
-        learning.append(section)
-    for section in learning:
-        if "network" in shared:
-            section.setdefault("network", shared["network"])
-        for key in ("seed", "device"):
-            if key in shared:
-                _mapping(section, "loop").setdefault(key, shared[key])
-    for name in ("finetune", "evaluate"):
-        if "device" in shared:
-            _mapping(shared, name).setdefault("device", shared["device"])
+    RECIPES.get(shared.get("pipeline", DEFAULT), AnyRecipe).share(shared)
     return shared
+
+
+def _share_with_learning(
+    body: dict[str, Any], learning: Sequence[dict[str, Any]], predicting: Sequence[str]
+) -> None:
+    """Network, seed and device of the sections that learn; the device of those that predict."""
+    for section in learning:
+        if "network" in body:
+            section.setdefault("network", body["network"])
+        for key in ("seed", "device"):
+            if key in body:
+                _mapping(section, "loop").setdefault(key, body[key])
+    for name in predicting:
+        if "device" in body:
+            _mapping(body, name).setdefault("device", body["device"])
 
 
 def _share_with_audit(shared: dict[str, Any]) -> None:

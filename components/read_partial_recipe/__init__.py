@@ -1,0 +1,1 @@
+"""The component `read_partial_recipe`."""

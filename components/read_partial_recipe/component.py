@@ -1,0 +1,60 @@
+"""Splits a recipe for partial labels into one set of options a stage."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.GOLDSEAM, install_kfp_package=False)
+def read_partial_recipe(
+    *,
+    recipe: dict,
+    workspace: str,
+) -> NamedTuple(
+    "Sections",
+    [
+        ("validate", dict),
+        ("audit", dict),
+        ("train", dict),
+        ("evaluate", dict),
+        ("promote", dict),
+        ("publish", dict),
+        ("scratch", dict),
+        ("resolved", dict),
+    ],
+):
+    """Check a recipe, fill in its defaults, and hand each stage its own section.
+
+    A change in one section leaves the parameters of the other stages, and with them their cache
+    keys, as they were.
+
+    Args:
+        recipe: the recipe as a struct.
+        workspace: folder where stages keep their outputs and records.
+    """
+    from goldseam.workspace import running_task
+
+    with running_task("read_partial_recipe", workspace):
+        import os
+        from pathlib import Path
+
+        from goldseam.recipe import as_struct, from_struct
+
+        resolved = as_struct(from_struct(recipe))
+        registry = (
+            resolved["promote"].get("tracking_uri")
+            or os.environ.get("MLFLOW_TRACKING_URI")
+            or f"sqlite:///{Path(workspace).resolve()}/mlflow.db"
+        )
+    return (
+        resolved["validate"],
+        resolved["audit"],
+        resolved["train"],
+        resolved["evaluate"],
+        {**resolved["promote"], "tracking_uri": registry},
+        resolved["publish"],
+        resolved["scratch"],
+        resolved,
+    )
