@@ -161,7 +161,8 @@ def _stack_images(records: Sequence[Record]) -> Tensor:
             raise InvalidDataset(
                 f"a batch mixes images of {_size(first)} ('{first.image_id}') and "
                 f"{_size(record)} ('{record.image_id}').",
-                remedy="Bring all images of the dataset to one size, or use a batch size of 1.",
+                remedy="Train on windows of one size (loop.augment.crop: [height, width]), bring "
+                "all images of the dataset to one size, or use a batch size of 1.",
             )
     if any(record.image_HWC.dtype != np.uint8 for record in records):
         images = [np.moveaxis(unit_image(record), 2, 0) for record in records]

@@ -9,7 +9,7 @@ import itertools
 import math
 import multiprocessing
 import multiprocessing.context
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,12 +17,13 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from goldseam.dataset.augmentation import Augmentation
+from goldseam.dataset.augmentation import Augmentation, pad_record
 from goldseam.dataset.batch import Batch, BoxTarget, collate
 from goldseam.dataset.codecs import Array
 from goldseam.dataset.memory import DECODED_LIMIT, JoinedTable, SampleTable, TrainingTable
 from goldseam.dataset.order import BatchOrder
-from goldseam.dataset.reading import Dataset
+from goldseam.dataset.reading import Dataset, Record
+from goldseam.dataset.schema import Task
 from goldseam.errors import GoldseamError
 
 __all__ = [
@@ -135,6 +136,9 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """Every row of a split once, in order, unchanged; the last batch may be smaller.
 
+    Where the images of a batch differ in size, smaller ones are padded below and to the right;
+    nothing is known of the pixels that were added.
+
     Args:
         dataset: an open dataset.
         split: one of its splits.
@@ -146,15 +150,14 @@ def evaluation_batches(
         pin_memory: whether tensors are put into page-locked memory.
 
     Raises:
-        InvalidDataset: the dataset lacks split or task, a cell cannot be decoded or image sizes
-            differ.
+        InvalidDataset: the dataset lacks split or task, or a cell cannot be decoded.
     """
     kinds = {name: dataset.info.task(name) for name in tasks}
     dataset.shards(split)
     if workers == 0:
         records = dataset.records(split, list(kinds), rows)
         made = (
-            collate(block, kinds)
+            collate(_padded(block, kinds), kinds)
             for block in iter(lambda: list(itertools.islice(records, batch_size)), [])
         )
         return (batch.pin_memory() for batch in made) if pin_memory else made
@@ -237,7 +240,14 @@ class _Stretches:
     def batch(self, step: int) -> Batch:
         first = step * self.batch_size
         last = min(first + self.batch_size, len(self.table))
-        return collate([self.table[row] for row in range(first, last)], self.table.tasks)
+        records = [self.table[row] for row in range(first, last)]
+        return collate(_padded(records, self.table.tasks), self.table.tasks)
+
+
+def _padded(records: Sequence[Record], tasks: Mapping[str, Task]) -> list[Record]:
+    """The records at the size of the largest: each unchanged where all have one size."""
+    heights, widths = zip(*(record.image_HWC.shape[:2] for record in records), strict=True)
+    return [pad_record(record, tasks, (max(heights), max(widths))) for record in records]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,6 +53,32 @@ class LossConfig(StageConfig):
     boundary_positive: float = pydantic.Field(default=3.0, gt=0)
 
 
+class AugmentConfig(StageConfig):
+    """Random changes of training samples; `goldseam.dataset.augmentation.Augmentation`.
+
+    Attributes:
+        symmetry: `square` for views from above, `flip` (left and right) for photographs, or `none`.
+        brightness: largest shift, as part of the range of pixels.
+        contrast: largest relative change.
+        saturation: largest relative change.
+        hue: largest rotation of the colors, degrees.
+        color_share: how often each of these four happens.
+        scale: smallest and largest factor of the size.
+        crop: height and width of the window that is cut out, px; [0, 0] takes the whole sample.
+        largest_category: share of one category that a window may show before another is drawn.
+    """
+
+    symmetry: Literal["square", "flip", "none"] = "square"
+    brightness: float = pydantic.Field(default=0.0, ge=0, le=1)
+    contrast: float = pydantic.Field(default=0.0, ge=0, le=1)
+    saturation: float = pydantic.Field(default=0.0, ge=0, le=1)
+    hue: float = pydantic.Field(default=0.0, ge=0, le=180)
+    color_share: float = pydantic.Field(default=1.0, ge=0, le=1)
+    scale: tuple[float, float] = (1.0, 1.0)
+    crop: tuple[int, int] = (0, 0)
+    largest_category: float = pydantic.Field(default=1.0, ge=0, le=1)
+
+
 class LoopConfig(StageConfig):
     """What surrounds the optimizer.
 
@@ -60,7 +86,7 @@ class LoopConfig(StageConfig):
         seed: of initialization, order, augmentation and noise.
         device: `auto` is CUDA where there is one.
         precision: `bf16` runs forward passes in bfloat16 autocast.
-        augment: random flips and quarter turns.
+        augment: random changes of training samples.
         evaluate_every: steps between validations; the best one's weights are kept.
         checkpoint_every: steps between states from which a killed run goes on.
         select: validation metrics whose mean decides which weights are best; an error counts as
@@ -70,7 +96,7 @@ class LoopConfig(StageConfig):
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    augment: bool = True
+    augment: AugmentConfig = AugmentConfig()
     evaluate_every: int = pydantic.Field(default=100, ge=1)
     checkpoint_every: int = pydantic.Field(default=50, ge=1)
     select: tuple[str, ...] = ()

@@ -209,7 +209,7 @@ def _start(
 
 def _batches(table: SampleTable, config: LearningConfig, step: int) -> Iterator[Batch]:
     order = table.order(config.optimizer.batch_size, seed=config.loop.seed, balance=True)
-    augmentation = Augmentation() if config.loop.augment else None
+    augmentation = Augmentation(**config.loop.augment.model_dump())
     return draw_batches(table, order, start_step=step, augmentation=augmentation)
 
 

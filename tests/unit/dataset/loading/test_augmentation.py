@@ -108,8 +108,8 @@ def test_axes_that_are_not_understood_are_refused() -> None:
     task = Task(kind=Kind.NORMALS, axes="x forward, y left, z up")
     with pytest.raises(InvalidConfig, match="x forward") as caught:
         Augmentation().require_tasks({"normals": task})
-    assert "without turns" in caught.value.remedy
-    Augmentation(turns=False, contrast=0.1).require_tasks({"normals": task})
+    assert "symmetry: none" in caught.value.remedy
+    Augmentation(symmetry="none", contrast=0.1).require_tasks({"normals": task})
     Augmentation().require_tasks(TASKS)
 
 
@@ -173,14 +173,14 @@ def test_brightness_and_contrast_change_the_image_only() -> None:
     record = full_record(9, 9)
     plain_HWC = unit_image(record)
     for key in range(50):
-        bright = Augmentation(turns=False, brightness=0.2)(record, TASKS, 0, key)
+        bright = Augmentation(symmetry="none", brightness=0.2)(record, TASKS, 0, key)
         shift = bright.image_HWC - plain_HWC
         inside = (bright.image_HWC > 0) & (bright.image_HWC < 1)
         assert np.ptp(shift[inside]) < 1e-5
         assert abs(shift[inside]).max() <= 0.2
         assert bright.labels is record.labels
 
-        sharp = Augmentation(turns=False, contrast=0.5)(record, TASKS, 0, key).image_HWC
+        sharp = Augmentation(symmetry="none", contrast=0.5)(record, TASKS, 0, key).image_HWC
         assert sharp.dtype == np.float32
         assert 0 <= sharp.min() < sharp.max() <= 1
         inside = (sharp > 0) & (sharp < 1)

@@ -430,10 +430,30 @@ def make_sample(height: int, width: int) -> Sample:
 
 def test_images_of_two_sizes_do_not_share_a_batch(tmp_path: Path) -> None:
     dataset = write_two(tmp_path, make_sample(4, 6))
-    with pytest.raises(InvalidDataset, match=r"4 x 4 .*'first'.*6 x 4 .*'second'") as caught:
-        list(evaluation_batches(dataset, "train", ["cover"], 2))
-    assert "one size" in caught.value.remedy
-    assert len(list(evaluation_batches(dataset, "train", ["cover"], 1))) == 2
+    table = TrainingTable(dataset, "train", ["cover"])
+    with pytest.raises(
+        InvalidDataset, match=r"of 4 x 4 .* and 6 x 4 |of 6 x 4 .* and 4 x 4 "
+    ) as no:
+        next(draw_batches(table, table.order(2)))
+    assert "loop.augment.crop" in no.value.remedy
+    crop = Augmentation(crop=(4, 4))
+    assert next(draw_batches(table, table.order(2), augmentation=crop)).images_BCHW.shape[2:] == (
+        4,
+        4,
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_in_evaluation_smaller_images_are_padded_with_what_nobody_knows(
+    tmp_path: Path, workers: int
+) -> None:
+    dataset = write_two(tmp_path, make_sample(4, 6))
+    (batch,) = evaluation_batches(dataset, "train", ["cover"], 2, workers=workers)
+    assert batch.images_BCHW.shape == (2, 3, 4, 6)
+    ignored = batch.targets["cover"] == dataset.info.tasks["cover"].ignore
+    assert ignored[0, :, 4:].all()
+    assert not ignored[0, :, :4].any()
+    assert not ignored[1].any()
 
 
 @pytest.fixture
@@ -469,7 +489,7 @@ def test_a_damaged_copy_says_what_to_remove(partial_dataset: Dataset, tmp_path: 
 
 def test_changed_and_unchanged_images_share_a_batch(partial_dataset: Dataset) -> None:
     record = next(partial_dataset.records("train", []))
-    brighter = Augmentation(turns=False, brightness=0.5)(record, {}, 0, 1)
+    brighter = Augmentation(symmetry="none", brightness=0.5)(record, {}, 0, 1)
     batch = collate([record, brighter], {})
     torch.testing.assert_close(batch.images_BCHW[0], collate([record], {}).images_BCHW[0])
     assert float(batch.images_BCHW.max()) <= 1
