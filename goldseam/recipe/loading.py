@@ -65,7 +65,11 @@ def _find(source: str | Path, folders: Sequence[Path]) -> Path:
     for folder in folders:
         if (folder / f"{source}.yaml").is_file():
             return folder / f"{source}.yaml"
-    shipped = sorted(file.stem for folder in folders for file in folder.glob("*.yaml"))
+    shipped = sorted(
+        file.relative_to(folder).with_suffix("").as_posix()
+        for folder in folders
+        for file in folder.rglob("*.yaml")
+    )
     raise MissingInput(
         path,
         "is no recipe",
