@@ -9,28 +9,50 @@ from pathlib import Path
 
 from goldseam.dataset.formats.assembly import Imported
 from goldseam.dataset.formats.coco import import_coco
-from goldseam.dataset.formats.options import CocoImport, CsvImport, ImportConfig
+from goldseam.dataset.formats.options import (
+    CityscapesImport,
+    CocoImport,
+    CsvImport,
+    ImportConfig,
+    NyuImport,
+    PascalImport,
+    SceneImport,
+)
+from goldseam.dataset.formats.scenes import (
+    import_cityscapes,
+    import_nyud,
+    import_nyuv2,
+    import_pascal_context,
+)
 from goldseam.dataset.formats.tags_csv import import_csv
 from goldseam.dataset.reading import Dataset, open_dataset
 from goldseam.errors import GoldseamError, InvalidConfig, MissingInput, OutputExists
 
 __all__ = [
     "FORMATS",
+    "CityscapesImport",
     "CocoImport",
     "CsvImport",
     "Format",
     "ImportConfig",
     "Imported",
+    "NyuImport",
+    "PascalImport",
+    "SceneImport",
     "format_of",
+    "import_cityscapes",
     "import_coco",
     "import_csv",
+    "import_nyud",
+    "import_nyuv2",
+    "import_pascal_context",
     "open_source",
 ]
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """A format that can be imported.
+    """A format of files that can be imported; published folders have an importer each.
 
     Attributes:
         suffixes: endings of its files.

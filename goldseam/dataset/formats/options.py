@@ -11,33 +11,41 @@ State = Literal["present", "absent", "unknown"]
 Fraction = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
-class ImportConfig(StageConfig):
+class DescribedImport(StageConfig):
     """What every importer asks.
 
     Attributes:
-        name: of the dataset; empty takes the name of the file.
+        name: of the dataset; empty takes the name of the file or published set.
         version: of the dataset; empty takes what the file says, else "1".
         license: of the dataset; empty takes what the file says.
-        source: who made the labels: `human`, `map`, `model`, `generated` or a word of your own.
-        task: name of the task, which is also the name of its column.
-        split: of all images, where neither `fractions` nor the source says another.
-        fractions: shares of train, validation and test by which the groups of one file are dealt
-            out; empty puts all images into `split`.
-        seed: of the dealing.
+        seed: of the dealing into splits.
         group_pattern: regular expression that is searched in each image's id; its first group, or
             all of it where it has none, names the group. Empty makes each image its own group.
-        copy_pictures: whether pictures are stored in the dataset; otherwise only their path is.
     """
 
     name: str = ""
     version: str = ""
     license: str = ""
+    seed: int = 0
+    group_pattern: str = ""
+
+
+class ImportConfig(DescribedImport):
+    """What every importer of a file of labels asks.
+
+    Attributes:
+        source: who made the labels: `human`, `map`, `model`, `generated` or a word of your own.
+        task: name of the task, which is also the name of its column.
+        split: of all images, where neither `fractions` nor the source says another.
+        fractions: shares of train, validation and test by which the groups of one file are dealt
+            out; empty puts all images into `split`.
+        copy_pictures: whether pictures are stored in the dataset; otherwise only their path is.
+    """
+
     source: str = "unstated"
     task: str = "labels"
     split: Split = "train"
     fractions: tuple[Fraction, ...] = ()
-    seed: int = 0
-    group_pattern: str = ""
     copy_pictures: bool = True
 
     @pydantic.field_validator("fractions")
@@ -121,3 +129,53 @@ class CsvImport(ImportConfig):
     values: dict[str, Literal["present", "absent", "unknown", "uncertain"]] = {}
     uncertain: State = "unknown"
     conflicts: Literal["error", "unknown", "majority"] = "error"
+
+
+class SceneImport(DescribedImport):
+    """What the importers of published multi-task sets ask.
+
+    Attributes:
+        tasks: those that are imported; empty takes all.
+        validation: share of the published training part that becomes the split `validation`; the
+            published validation part becomes `test`.
+        skip_faulty: whether faulty files are counted and left out instead of refused; what they
+            would have said is unknown.
+    """
+
+    tasks: tuple[str, ...] = ()
+    validation: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.1
+    skip_faulty: bool = False
+
+
+class NyuImport(SceneImport):
+    """Options of `import_nyuv2` and `import_nyud`.
+
+    Attributes:
+        axes: which stored component of a normal points right, up and towards the viewer, such as
+            `x,-y,-z`; `auto` measures it against depth.
+        field_of_view: angle that the image's width spans, degrees; 0 takes the Kinect's.
+    """
+
+    axes: str = "auto"
+    field_of_view: Annotated[float, pydantic.Field(ge=0, lt=180)] = 0.0
+
+
+class CityscapesImport(SceneImport):
+    """Options of `import_cityscapes`.
+
+    Attributes:
+        classes: which of the published maps is read, `label_7` or `label_19`.
+    """
+
+    classes: Literal["7", "19"] = "7"
+
+
+class PascalImport(SceneImport):
+    """Options of `import_pascal_context`.
+
+    Attributes:
+        normal_classes: ids of the 459-class map on which the distilled normals are kept; the
+            network that made them knew indoor scenes only. Empty keeps them everywhere.
+    """
+
+    normal_classes: tuple[int, ...] = ()

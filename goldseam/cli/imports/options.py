@@ -1,0 +1,117 @@
+"""What the import commands share: options, and how their texts become a configuration."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from goldseam.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from goldseam.dataset.formats import Imported
+    from goldseam.dataset.formats.options import DescribedImport
+
+SPLITS = "Splits and groups"
+Replace = Annotated[bool, typer.Option("--replace", help="Replace OUT if it is there.")]
+OneFile = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="All labels.")]
+TrainFile = Annotated[
+    Path | None,
+    typer.Option("--train", metavar="FILE", help="Of training.", rich_help_panel=SPLITS),
+]
+ValidationFile = Annotated[
+    Path | None,
+    typer.Option("--validation", metavar="FILE", help="Of validation.", rich_help_panel=SPLITS),
+]
+TestFile = Annotated[
+    Path | None, typer.Option("--test", metavar="FILE", help="Of test.", rich_help_panel=SPLITS)
+]
+Split = Annotated[str, typer.Option(help="Split of all images.", rich_help_panel=SPLITS)]
+Fractions = Annotated[
+    str,
+    typer.Option(
+        help="Shares of train, validation and test, such as 0.8,0.1,0.1, dealt out by group.",
+        rich_help_panel=SPLITS,
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Of the dealing.", rich_help_panel=SPLITS)]
+GroupPattern = Annotated[
+    str,
+    typer.Option(
+        help="Regular expression whose first group, found in the image's id, names its group.",
+        rich_help_panel=SPLITS,
+    ),
+]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="Folder below which the pictures stand; without it, labels alone."),
+]
+Copy = Annotated[
+    bool, typer.Option("--copy/--no-copy", help="Store the pictures, or their paths alone.")
+]
+TaskName = Annotated[str, typer.Option("--task", help="Name of the task.")]
+Source = Annotated[str, typer.Option(help="Who made the labels: human, map, model …")]
+Name = Annotated[str, typer.Option(help="Of the dataset.", show_default="the file's name")]
+
+
+def make_config(kind: "type[DescribedImport]", **options: Any) -> Any:
+    """The options of an import.
+
+    Raises:
+        InvalidConfig: a value is none of those possible; names the option.
+    """
+    import pydantic
+
+    try:
+        return kind(**options)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]).replace("_", "-").replace("values", "value")
+        raise InvalidConfig(
+            f"--{option}: {first['msg'].removeprefix('Value error, ')} (found {first['input']!r}).",
+            remedy="'goldseam dataset import FORMAT --help' lists what is possible.",
+        ) from error
+
+
+def split_files(file: Path | None, **of_split: Path | None) -> Path | dict[str, Path]:
+    """The file of labels, or one for each split.
+
+    Raises:
+        InvalidConfig: neither or both are named.
+    """
+    named = {split: path for split, path in of_split.items() if path is not None}
+    if (file is None) == (not named):
+        raise InvalidConfig(
+            "one file, or one for each split, is needed.",
+            remedy="Write FILE, or --train FILE --validation FILE --test FILE.",
+        )
+    return named if file is None else file
+
+
+def words(text: str) -> tuple[str, ...]:
+    """`a,b` as a tuple."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """`0.8,0.1,0.1` as a tuple.
+
+    Raises:
+        InvalidConfig: a word is no number.
+    """
+    try:
+        return tuple(float(word) for word in words(text))
+    except ValueError as error:
+        raise InvalidConfig(
+            f"--fractions {text}: no numbers.", remedy="Write such as 0.8,0.1,0.1."
+        ) from error
+
+
+def show(out: Path, made: "Imported") -> None:
+    """Say what was imported, what a person should know, and what was left out."""
+    info = made.info
+    counts = ", ".join(f"{info.rows(split):,} {split}" for split in info.splits)
+    typer.echo(f"{out}: {counts}; tasks {', '.join(info.tasks)}; digest {info.digest}")
+    for note in made.notes:
+        typer.echo(note)
+    for what, many in sorted(made.skipped.items()):
+        typer.echo(f"left out: {many:,} with {what}")

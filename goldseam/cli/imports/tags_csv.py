@@ -1,0 +1,132 @@
+"""`goldseam dataset import csv`."""
+
+from typing import Annotated
+
+import typer
+
+from goldseam.cli.imports.options import (
+    SPLITS,
+    Copy,
+    Fractions,
+    GroupPattern,
+    Images,
+    Name,
+    OneFile,
+    Replace,
+    Seed,
+    Source,
+    Split,
+    TaskName,
+    TestFile,
+    TrainFile,
+    ValidationFile,
+    make_config,
+    numbers,
+    show,
+    split_files,
+    words,
+)
+from goldseam.cli.options import Out
+from goldseam.errors import InvalidConfig
+
+COLUMNS = "Columns and values"
+
+
+def csv_labels(
+    out: Out,
+    file: OneFile = None,
+    train: TrainFile = None,
+    validation: ValidationFile = None,
+    test: TestFile = None,
+    images: Images = None,
+    copy: Copy = True,
+    name: Name = "",
+    task: TaskName = "tags",
+    source: Source = "unstated",
+    split: Split = "train",
+    fractions: Fractions = "",
+    seed: Seed = 0,
+    group_pattern: GroupPattern = "",
+    group_column: Annotated[
+        str, typer.Option(rich_help_panel=SPLITS, help="Names the group.")
+    ] = "",
+    split_column: Annotated[
+        str, typer.Option(rich_help_panel=SPLITS, help="Names the split.")
+    ] = "",
+    form: Annotated[
+        str, typer.Option(help="auto, wide or long.", rich_help_panel=COLUMNS)
+    ] = "auto",
+    image_column: Annotated[str, typer.Option(rich_help_panel=COLUMNS)] = "",
+    source_column: Annotated[str, typer.Option(rich_help_panel=COLUMNS)] = "",
+    annotator_column: Annotated[str, typer.Option(rich_help_panel=COLUMNS)] = "",
+    categories: Annotated[
+        str, typer.Option(help="Such as a,b; else all that is left.", rich_help_panel=COLUMNS)
+    ] = "",
+    meta: Annotated[
+        str, typer.Option(help="Columns to keep as metadata.", rich_help_panel=COLUMNS)
+    ] = "",
+    drop: Annotated[str, typer.Option(help="Columns to leave out.", rich_help_panel=COLUMNS)] = "",
+    value: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT=STATE",
+            help="What a text means: present, absent, unknown or uncertain.",
+            rich_help_panel=COLUMNS,
+        ),
+    ] = None,
+    uncertain: Annotated[
+        str,
+        typer.Option(
+            help="What uncertain is taken for: unknown, present, absent.", rich_help_panel=COLUMNS
+        ),
+    ] = "unknown",
+    conflicts: Annotated[
+        str,
+        typer.Option(
+            help="Of the long form's annotators: error, unknown or majority.",
+            rich_help_panel=COLUMNS,
+        ),
+    ] = "error",
+    delimiter: Annotated[str, typer.Option(rich_help_panel=COLUMNS)] = ",",
+    encoding: Annotated[str, typer.Option(rich_help_panel=COLUMNS)] = "utf8",
+    replace: Replace = False,
+) -> None:
+    """Import a CSV of tags: 1 present, 0 absent, blank unknown, -1 uncertain."""
+    from goldseam.dataset.formats import CsvImport, import_csv
+
+    config = make_config(
+        CsvImport,
+        name=name,
+        task=task,
+        source=source,
+        split=split,
+        fractions=numbers(fractions),
+        seed=seed,
+        group_pattern=group_pattern,
+        copy_pictures=copy,
+        form=form,
+        delimiter={"tab": "\t", "\\t": "\t"}.get(delimiter, delimiter),
+        encoding=encoding,
+        image_column=image_column,
+        categories=words(categories),
+        drop=words(drop),
+        meta=words(meta),
+        group_column=group_column,
+        split_column=split_column,
+        source_column=source_column,
+        annotator_column=annotator_column,
+        values=dict(_meaning(one) for one in value or ()),
+        uncertain=uncertain,
+        conflicts=conflicts,
+    )
+    files = split_files(file, train=train, validation=validation, test=test)
+    show(out, import_csv(files, out, images=images, config=config, replace=replace))
+
+
+def _meaning(given: str) -> tuple[str, str]:
+    text, equals, state = given.rpartition("=")
+    if not equals:
+        raise InvalidConfig(
+            f"--value {given} has no '='.", remedy="Write TEXT=present|absent|unknown|uncertain."
+        )
+    return text, state
