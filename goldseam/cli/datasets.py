@@ -5,37 +5,65 @@ from typing import Annotated
 
 import typer
 
-from goldseam.cli import imports
+from goldseam.cli import imports, partial
 from goldseam.cli.options import DatasetFolder, Out
 
 app = typer.Typer(help="Build, check and look at datasets.", no_args_is_help=True)
 app.add_typer(imports.app, name="import")
+app.command()(partial.partial)
 
 
 @app.command()
 def build(
-    name: Annotated[str, typer.Argument(metavar="coast", help="Which example.")],
+    name: Annotated[str, typer.Argument(metavar="coast|rooms", help="Which example.")],
     out: Out,
-    size: Annotated[int, typer.Option(help="Side of an image in px.")] = 64,
+    size: Annotated[
+        int | None, typer.Option(help="Side of an image in px; 64 if not given.")
+    ] = None,
     tiny: Annotated[bool, typer.Option("--tiny", help="A small version, in seconds.")] = False,
     clean_per_task: Annotated[
-        int, typer.Option(help="Training images with a clean label, for each dense task.")
-    ] = 20,
-    seed: Annotated[int, typer.Option(help="Of the choice of labels.")] = 0,
+        int | None,
+        typer.Option(help="coast: training images with a clean label, for each dense task; 20."),
+    ] = None,
+    train: Annotated[int | None, typer.Option(help="rooms: training images; 1200.")] = None,
+    validation: Annotated[int | None, typer.Option(help="rooms: validation images; 200.")] = None,
+    test: Annotated[int | None, typer.Option(help="rooms: test images; 400.")] = None,
+    tasks: Annotated[
+        str | None, typer.Option(metavar="a,b,c", help="rooms: which tasks it has; all.")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="full|one-label|random-label",
+            help="rooms: which labels of a training image are known; full.",
+        ),
+    ] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(help="rooms: folder of furniture catalogues (.sh3f) to furnish from."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice; 0.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace OUT if it is there.")] = False,
 ) -> None:
     """Build an example dataset from data that installs offline."""
     from goldseam.dataset.examples import build_example
 
-    info = build_example(
-        name,
-        out,
-        size=size,
-        tiny=tiny,
-        clean_per_task=clean_per_task,
-        seed=seed,
-        replace=replace,
-    )
+    options = {
+        "size": size,
+        "tiny": tiny or None,
+        "clean_per_task": clean_per_task,
+        "train": train,
+        "validation": validation,
+        "test": test,
+        "tasks": None if tasks is None else tuple(task.strip() for task in tasks.split(",")),
+        "protocol": protocol,
+        "models": models,
+        "seed": seed,
+        "replace": replace or None,
+    }
+    # what was not given is the example's own business, and an error where it has no such option
+    given = {key: value for key, value in options.items() if value is not None}
+    info = build_example(name, out, **given)
     counts = ", ".join(f"{info.rows(split)} {split}" for split in info.splits)
     typer.echo(f"{out}: {counts}; digest {info.digest}")
 

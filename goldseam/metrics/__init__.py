@@ -6,22 +6,31 @@ Each keeps one state per group, so that `bootstrap` can draw groups; an undefine
 from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import InvalidConfig
 from goldseam.metrics.boundary import BoundaryMetric
+from goldseam.metrics.delta import Delta, PairedDelta, delta_m, paired_delta
 from goldseam.metrics.intervals import bootstrap, paired_difference
 from goldseam.metrics.regression import NormalsMetric, RegressionMetric
+from goldseam.metrics.saliency import SaliencyMetric
 from goldseam.metrics.segmentation import SegmentationMetric
 from goldseam.metrics.sums import InvalidMetricInput, Metric
 from goldseam.metrics.tags import TagsMetric
 
+METERS = "m"
+
 __all__ = [
     "BoundaryMetric",
+    "Delta",
     "InvalidMetricInput",
     "Metric",
     "NormalsMetric",
+    "PairedDelta",
     "RegressionMetric",
+    "SaliencyMetric",
     "SegmentationMetric",
     "TagsMetric",
     "bootstrap",
+    "delta_m",
     "metric_for",
+    "paired_delta",
     "paired_difference",
 ]
 
@@ -30,7 +39,8 @@ def metric_for(task: Task) -> Metric:
     """The metric that scores a task, empty.
 
     It takes category ids for segmentation, probabilities for boundary, saliency and tags, values
-    for regression and vectors for normals. Saliency is scored as a boundary without tolerance.
+    for regression and vectors for normals. Values in meters are taken for distances from the
+    camera, of which the relative error is given too.
 
     Raises:
         InvalidConfig: there is none for the task's kind.
@@ -41,9 +51,9 @@ def metric_for(task: Task) -> Metric:
         case Kind.BOUNDARY:
             return BoundaryMetric(ignore=task.ignore)
         case Kind.SALIENCY:
-            return BoundaryMetric(tolerance_px=0.0, ignore=task.ignore)
+            return SaliencyMetric(ignore=task.ignore)
         case Kind.REGRESSION:
-            return RegressionMetric(task.unit or "")
+            return RegressionMetric(task.unit or "", relative=task.unit == METERS)
         case Kind.NORMALS:
             return NormalsMetric()
         case Kind.TAGS:

@@ -7,7 +7,7 @@ S numbers of a group's state, C categories, H and W pixels.
 
 import abc
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
@@ -182,6 +182,13 @@ def check_batch(
             remedy="Hand over one target, one known flag and one group a sample.",
         )
     return predicted, labeled, np.flatnonzero(known_B.astype(bool))
+
+
+def blocks(known: npt.NDArray[np.intp], pixels: int) -> Iterator[npt.NDArray[np.intp]]:
+    """The indices of known samples in blocks of a bounded number of pixels."""
+    rows = max(1, BLOCK // max(1, pixels))
+    for start in range(0, len(known), rows):
+        yield known[start : start + rows]
 
 
 def ratio(numerator: Array, denominator: Array) -> Floats:

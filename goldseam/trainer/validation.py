@@ -11,6 +11,10 @@ from goldseam.errors import InvalidConfig, closest
 from goldseam.metrics import Metric, metric_for
 from goldseam.models.multitask import MultitaskModel
 
+DEGREE = "degree"
+# the mean angle between a random direction and any other
+RANDOM_DEGREES = 90.0
+
 
 def predicted_by(model_tasks: Mapping[str, Task], tasks: Mapping[str, Task]) -> dict[str, str]:
     """Task → task of the model that predicts it: itself, or else its noisy version.
@@ -78,10 +82,16 @@ def selection_score(
 ) -> float:
     """One number by which the best weights are chosen, on validation: higher is better.
 
+    It is the mean of the selected scores, each brought to a scale on which 1 is best. A score that
+    is better when higher stands for itself. An error counts as 1 - error / scale: for values the
+    scale is the spread of the labels, so that 0 is about what their mean would give; for the angle
+    of normals it is 90 degrees, so that 0 is what random directions give; for a ratio it is 1. A
+    score that no label can tell (None) has no part.
+
     Args:
         metrics: of the validation split.
         select: `task.metric` names; none means each task's primary metric.
-        spreads: regression task → (center, spread); an error counts as 1 - error / spread.
+        spreads: regression task → (center, spread) of its known training values.
 
     Raises:
         InvalidConfig: a name is not among the metrics.
@@ -100,6 +110,13 @@ def selection_score(
             continue
         unit, better = metrics[task].describe(key)
         if better == "lower":
-            value = 1 - value / (spreads[task][1] if unit and task in spreads else 1.0)
+            value = 1 - value / _scale(task, unit, spreads)
         parts.append(value)
     return sum(parts) / len(parts) if parts else float("-inf")
+
+
+def _scale(task: str, unit: str, spreads: Mapping[str, tuple[float, float]]) -> float:
+    """The error at which a score counts as 0."""
+    if unit and task in spreads:
+        return spreads[task][1]
+    return RANDOM_DEGREES if unit == DEGREE else 1.0

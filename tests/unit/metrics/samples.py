@@ -10,6 +10,7 @@ from goldseam.metrics import (
     Metric,
     NormalsMetric,
     RegressionMetric,
+    SaliencyMetric,
     SegmentationMetric,
     TagsMetric,
 )
@@ -43,12 +44,13 @@ def make_metric(kind: str) -> Metric:
         "boundary": lambda: BoundaryMetric(tolerance_px=1.5),
         "regression": lambda: RegressionMetric("m", relative=True),
         "normals": NormalsMetric,
+        "saliency": SaliencyMetric,
         "tags": lambda: TagsMetric(TAGS),
     }
     return makers[kind]()
 
 
-KINDS = ("segmentation", "boundary", "regression", "normals", "tags")
+KINDS = ("segmentation", "boundary", "saliency", "regression", "normals", "tags")
 
 
 def make_batch(kind: str, seed: int, size: int = 12, side: int = 9) -> Batch:
@@ -60,6 +62,9 @@ def make_batch(kind: str, seed: int, size: int = 12, side: int = 9) -> Batch:
     elif kind == "boundary":
         prediction = rng.random(pixels, np.float32)
         target = rng.choice([0, 1, 255], pixels, p=[0.8, 0.1, 0.1]).astype(np.uint8)
+    elif kind == "saliency":
+        target = rng.choice([0, 1, 255], pixels, p=[0.6, 0.3, 0.1]).astype(np.uint8)
+        prediction = (0.6 * rng.random(pixels) + 0.4 * (target == 1)).astype(np.float32)
     elif kind == "regression":
         prediction = rng.normal(0, 5, pixels).astype(np.float32)
         target = np.where(rng.random(pixels) < 0.1, np.nan, prediction + rng.normal(0, 1, pixels))

@@ -5,6 +5,8 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from goldseam.metrics import BoundaryMetric, InvalidMetricInput
+from goldseam.metrics.binary import reached_thresholds
+from goldseam.metrics.boundary import GRID
 from tests.unit.metrics.samples import make_batch
 
 KNOWN = np.array([True])
@@ -72,12 +74,12 @@ def test_equals_a_distance_transform_at_every_threshold(tolerance):
 
 def test_no_boundary_in_the_labels_gives_none():
     scores = scored(BoundaryMetric(), line(2), np.zeros((7, 7), np.uint8))
-    assert scores == {"f1": None, "precision": 0.0, "recall": None}
+    assert scores == {"f1": None, "precision": 0.0, "recall": None, "ods_f": None}
 
 
 def test_nothing_predicted_gives_zero():
     scores = scored(BoundaryMetric(), np.zeros((7, 7)), line(2).astype(np.uint8))
-    assert scores == {"f1": 0.0, "precision": None, "recall": 0.0}
+    assert scores == {"f1": 0.0, "precision": None, "recall": 0.0, "ods_f": 0.0}
 
 
 def test_the_best_threshold_is_found_and_does_not_move_the_score():
@@ -89,6 +91,47 @@ def test_the_best_threshold_is_found_and_does_not_move_the_score():
     tuned = BoundaryMetric(tolerance_px=0, threshold=best)
     assert scored(tuned, prediction, line(2).astype(np.uint8))["f1"] == 1.0
     assert BoundaryMetric().best_threshold() is None
+
+
+def test_ods_is_the_f1_of_the_best_threshold_over_all_images():
+    batch = make_batch("boundary", 5, size=20, side=15)
+    chosen = batch.into(BoundaryMetric(tolerance_px=1.0))
+    tried = {
+        threshold: batch.into(BoundaryMetric(tolerance_px=1.0, threshold=threshold)).compute()["f1"]
+        for threshold in GRID
+    }
+    assert chosen.compute()["ods_f"] == max(tried.values())
+    assert chosen.best_threshold() == max(tried, key=tried.__getitem__)
+    assert chosen.compute()["ods_f"] > chosen.compute()["f1"]
+    # pooled over the dataset: no image has a threshold of its own
+    alone = [
+        batch.part(np.array([index])).into(BoundaryMetric(tolerance_px=1.0)).compute()["ods_f"]
+        for index in np.flatnonzero(batch.known_B)
+    ]
+    assert np.mean(alone) > chosen.compute()["ods_f"]
+
+
+@pytest.mark.parametrize("thresholds", [GRID, (0.3, 0.30001, 0.7), (0.0, 1.0), (-0.5, 0.5, 2.0)])
+@pytest.mark.parametrize("precision", [np.float16, np.float32, np.float64])
+def test_thresholds_reached_equal_a_sorted_search(thresholds, precision):
+    random = np.random.default_rng(0)
+    exact = np.array([t for t in thresholds if 0 <= t <= 1], precision)
+    probability = np.concatenate([random.random(500).astype(precision), exact, np.array([0, 1])])
+    probability = np.concatenate(
+        [probability, np.nextafter(exact, precision(0)), np.nextafter(exact, precision(1))]
+    ).astype(precision)[None, None]
+    counted = random.random(probability.shape) < 0.9
+    found = reached_thresholds(probability, counted, thresholds)
+    limits = np.array(thresholds, precision)
+    expected = (probability[..., None] >= limits).sum(-1) * counted
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_large_batch_is_scored_in_blocks(monkeypatch):
+    batch = make_batch("boundary", 6)
+    whole = batch.into(BoundaryMetric()).compute()
+    monkeypatch.setattr("goldseam.metrics.sums.BLOCK", 200)
+    assert batch.into(BoundaryMetric()).compute() == whole
 
 
 def test_binary_predictions_are_probabilities_too():

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import InvalidConfig
-from goldseam.metrics import InvalidMetricInput, SegmentationMetric, TagsMetric, metric_for
+from goldseam.metrics import (
+    InvalidMetricInput,
+    SaliencyMetric,
+    SegmentationMetric,
+    TagsMetric,
+    metric_for,
+)
 from tests.unit.metrics.samples import KINDS, make_batch, make_metric
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -40,7 +46,7 @@ def test_merged_parts_equal_a_single_pass(kind, seed, cuts):
         merged = both
     assert merged.groups == whole.groups
     same(merged.compute(), whole.compute(), exact=False)
-    if kind in ("segmentation", "boundary"):
+    if kind in ("segmentation", "boundary", "saliency"):
         same(merged.compute(), whole.compute())
 
 
@@ -70,7 +76,7 @@ def test_unknown_labels_may_hold_values_that_no_label_holds(kind):
 def test_ignored_entries_change_nothing(kind):
     batch = make_batch(kind, 4)
     expected = batch.into(make_metric(kind)).compute()
-    ignored = {"segmentation": 255, "boundary": 255, "regression": np.nan, "tags": -1}
+    ignored = {"segmentation": 255, "boundary": 255, "saliency": 255, "tags": -1}
     batch.prediction = batch.prediction.astype(float)
     if kind == "normals":
         batch.prediction[np.isnan(batch.target)] = np.nan
@@ -155,8 +161,12 @@ def test_each_task_gets_its_metric():
     assert tags.categories == ("sea", "land")
     meters = metric_for(Task(kind=Kind.REGRESSION, unit="m"))
     assert meters.describe("mae") == ("m", "lower")
-    for kind in (Kind.BOUNDARY, Kind.SALIENCY):
-        assert metric_for(Task(kind=kind)).primary == "f1"
+    assert "abs_rel" in meters.compute()
+    assert "abs_rel" not in metric_for(Task(kind=Kind.REGRESSION, unit="px")).compute()
+    assert metric_for(Task(kind=Kind.BOUNDARY)).primary == "f1"
+    saliency = metric_for(Task(kind=Kind.SALIENCY, ignore=7))
+    assert isinstance(saliency, SaliencyMetric)
+    assert (saliency.primary, saliency.ignore) == ("max_f", 7)
     assert metric_for(Task(kind=Kind.NORMALS, axes="x right")).primary == "mean"
     assert metric_for(Task(kind=Kind.SEGMENTATION, categories=("a", "b"))).primary == "miou"
     with pytest.raises(InvalidConfig, match="caption"):

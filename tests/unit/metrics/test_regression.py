@@ -2,6 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import (
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    root_mean_squared_error,
+)
 
 from goldseam.metrics import InvalidMetricInput, NormalsMetric, RegressionMetric
 from goldseam.metrics.regression import angles
@@ -40,6 +45,29 @@ def test_small_and_straight_angles_are_exact():
     np.testing.assert_allclose(angles(first, second), expected, rtol=1e-12)
 
 
+def test_angles_equal_the_half_angle_form_of_unit_vectors():
+    first, second = np.random.default_rng(0).normal(size=(2, 3, 500))
+    u, v = first / np.linalg.norm(first, axis=0), second / np.linalg.norm(second, axis=0)
+    half = np.arctan2(np.linalg.norm(u - v, axis=0), np.linalg.norm(u + v, axis=0))
+    np.testing.assert_allclose(angles(first, second), np.degrees(2 * half), rtol=1e-12)
+
+
+def test_normals_of_another_shape_are_refused():
+    with pytest.raises(InvalidMetricInput, match="expected B 3 H W"):
+        NormalsMetric().update(np.ones((1, 2, 3, 3)), np.ones((1, 2, 3, 3)), KNOWN, ["a"])
+
+
+def test_equals_scikit_learn():
+    batch = make_batch("regression", 2)
+    batch.target = np.abs(batch.target) + 0.1
+    valid = np.isfinite(batch.target) & batch.known_B[:, None, None]
+    truth, said = batch.target[valid], batch.prediction[valid].astype(float)
+    scores = batch.into(RegressionMetric("m", relative=True)).compute()
+    assert scores["mae"] == pytest.approx(mean_absolute_error(truth, said))
+    assert scores["rmse"] == pytest.approx(root_mean_squared_error(truth, said))
+    assert scores["abs_rel"] == pytest.approx(mean_absolute_percentage_error(truth, said))
+
+
 def test_normals_equal_numpy_within_half_a_bin():
     batch = make_batch("normals", 1, size=30)
     scores = batch.into(NormalsMetric()).compute()
@@ -56,7 +84,8 @@ def test_normals_equal_numpy_within_half_a_bin():
     assert scores["median"] == pytest.approx(
         np.median(angle), abs=NormalsMetric.bin_degrees / 2 + 1e-9
     )
-    assert scores["within_11.25"] == pytest.approx((angle < 11.25).mean())
+    for limit in (11.25, 22.5, 30):
+        assert scores[f"within_{limit:g}"] == pytest.approx((angle < limit).mean())
     assert scores["within_11.25"] > 0
 
 

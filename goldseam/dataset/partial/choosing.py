@@ -1,4 +1,4 @@
-"""Partial-label protocols: which images keep which label when only a few can be paid for.
+"""Which images to label when only a few labels can be paid for, and which tags to forget.
 
 Everything is seeded, and balanced by minimization (Pocock and Simon 1975): the next image is the
 one whose traits (map block, shows a lake, …) the choice has least of.

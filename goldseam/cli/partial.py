@@ -1,0 +1,119 @@
+"""`goldseam dataset partial`: a copy of a dataset whose training labels are partial."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from goldseam.cli.options import Out
+from goldseam.errors import InvalidConfig, OutputExists
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from goldseam.dataset.partial.apply import PartialLabels
+    from goldseam.dataset.partial.masks import LabelMask
+    from goldseam.dataset.reading import Dataset
+
+
+def partial(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A dataset folder.")],
+    out: Out,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="one-label|random-label",
+            help="One label an image, or a random number of them, never all.",
+        ),
+    ] = "",
+    mask: Annotated[
+        Path | None, typer.Option(help="A label mask to follow: .parquet or .csv.")
+    ] = None,
+    tasks: Annotated[
+        str,
+        typer.Option(
+            help="Tasks whose labels are dealt out, such as a,b,c; other tasks stay as they are.",
+            show_default="clean tasks with picture labels, or those of the mask",
+        ),
+    ] = "",
+    budget: Annotated[
+        float, typer.Option(help="Times as many labels of each task; budgets are nested.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the choice of labels.")] = 0,
+    save_mask: Annotated[
+        Path | None, typer.Option(help="Where to write the mask: .parquet or .csv.")
+    ] = None,
+    allow_lacking: Annotated[
+        bool,
+        typer.Option("--allow-lacking", help="The mask may name labels that SRC does not have."),
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace OUT and the saved mask if they are there.")
+    ] = False,
+) -> None:
+    """Make training labels unknown by a protocol or a mask; validation and test stay whole."""
+    from rich.console import Console
+
+    from goldseam.dataset.partial.apply import apply_mask
+    from goldseam.dataset.partial.masks import mask_format
+    from goldseam.dataset.reading import open_dataset
+
+    # what can fail early fails before a large dataset is written
+    if save_mask is not None:
+        mask_format(save_mask)
+        if save_mask.exists() and not replace:
+            raise OutputExists(save_mask, "it is not overwritten")
+    dataset = open_dataset(source)
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    chosen = _mask(dataset, protocol, mask, names, budget=budget, seed=seed)
+    made = apply_mask(dataset, chosen, out, allow_lacking=allow_lacking, replace=replace)
+    if save_mask is not None:
+        chosen.write(save_mask, replace=replace)
+    Console(soft_wrap=True).print(_histogram(made))
+    by_labels = ", ".join(
+        f"{images:,} with {labels} label{'s' * (labels != 1)}"
+        for labels, images in chosen.images_by_labels.items()
+    )
+    typer.echo(f"{out}: training images {by_labels or 'none'}; digest {made.info.digest}")
+    typer.echo(f"mask {chosen.digest}")
+
+
+def _mask(
+    dataset: "Dataset",
+    protocol: str,
+    file: Path | None,
+    tasks: list[str],
+    *,
+    budget: float,
+    seed: int,
+) -> "LabelMask":
+    from goldseam.dataset.partial.apply import draw_mask, scale_mask
+    from goldseam.dataset.partial.masks import read_mask
+
+    if (file is None) == (not protocol):
+        raise InvalidConfig(
+            "a partial dataset follows either a protocol or a mask.",
+            remedy="Give one of --protocol and --mask.",
+        )
+    if file is None:
+        mask = draw_mask(dataset, protocol, seed=seed, tasks=tasks)
+    else:
+        mask = read_mask(file)
+        mask = mask.select(tasks) if tasks else mask
+    return mask if budget == 1 else scale_mask(dataset, mask, budget, seed=seed)
+
+
+def _histogram(made: "PartialLabels") -> "Table":
+    from rich.table import Table
+
+    from goldseam.page.numbers import count, percent
+
+    table = Table(title="training labels")
+    table.add_column("task")
+    for name in ("before", "kept", "share"):
+        table.add_column(name, justify="right")
+    for task, kept in made.kept.items():
+        before = made.before[task]
+        share = percent(kept / before if before else None)
+        table.add_row(task, count(before), count(kept), share)
+    return table

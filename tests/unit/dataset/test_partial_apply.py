@@ -1,0 +1,218 @@
+"""A partial dataset: what is kept is kept to the byte, what is not is unknown."""
+
+import json
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from goldseam.dataset.checking import check_dataset
+from goldseam.dataset.partial import InvalidMask, LabelMask, read_mask
+from goldseam.dataset.partial.apply import apply_mask, draw_mask, labeled, scale_mask
+from goldseam.dataset.reading import open_dataset
+from goldseam.dataset.schema import DatasetInfo, Task
+from goldseam.dataset.writing import write_dataset
+from goldseam.errors import InvalidConfig, InvalidDataset, OutputExists
+
+TASKS = ("cover", "edge", "facing")
+
+
+@pytest.fixture
+def dataset(dataset_path):
+    return open_dataset(dataset_path)
+
+
+def mask_of(dataset, tasks, rows):
+    ids = tuple(dataset.table("train", ["image_id"]).column("image_id").to_pylist())
+    return LabelMask(ids, tuple(tasks), np.array(rows, bool), "by hand")
+
+
+# of four training images the first two carry every label, the third tags and objects, the last none
+ROWS = [[1, 0, 0], [0, 1, 1], [0, 0, 0], [0, 0, 0]]
+
+
+def test_labels_outside_the_mask_are_unknown_and_all_else_is_the_same(dataset, tmp_path):
+    made = apply_mask(dataset, mask_of(dataset, TASKS, ROWS), tmp_path / "out")
+    partial = open_dataset(tmp_path / "out")
+    assert check_dataset(tmp_path / "out") == []
+    before, after = dataset.table("train"), partial.table("train")
+    assert after.schema.equals(before.schema, check_metadata=True)
+    for name in before.column_names:
+        task = name.removesuffix("_source")
+        if task not in TASKS:
+            assert after.column(name).equals(before.column(name)), name
+            continue
+        kept = [row[TASKS.index(task)] for row in ROWS]
+        expected = [
+            value if keep else None
+            for value, keep in zip(before.column(name).to_pylist(), kept, strict=True)
+        ]
+        assert after.column(name).to_pylist() == expected
+    assert made.info.digest == partial.info.digest != dataset.info.digest
+    assert made.before == {"cover": 2, "edge": 2, "facing": 2}
+    assert made.kept == {"cover": 1, "edge": 1, "facing": 1}
+    assert "partial: by hand" in partial.info.description
+
+
+def test_test_files_are_copied_as_they_are(dataset, tmp_path):
+    apply_mask(dataset, mask_of(dataset, TASKS, ROWS), tmp_path / "out")
+    (shard,) = dataset.shards("test")
+    assert (tmp_path / "out" / shard.file).read_bytes() == (dataset.path / shard.file).read_bytes()
+    assert shard in open_dataset(tmp_path / "out").shards("test")
+
+
+def test_a_forgotten_label_is_nowhere_in_the_file(dataset, tmp_path):
+    apply_mask(dataset, mask_of(dataset, TASKS, ROWS), tmp_path / "out")
+    for shard in open_dataset(tmp_path / "out").shards("train"):
+        column = pq.read_table(tmp_path / "out" / shard.file, columns=["cover"]).column("cover")
+        forgotten = [not row[0] for row in ROWS]
+        stored = pa.compute.struct_field(column.combine_chunks(), "bytes").to_pylist()
+        start = 0 if "00000-of" in shard.file else 2
+        for value, gone in zip(stored, forgotten[start:], strict=False):
+            assert (value is None) == gone
+
+
+def test_what_stood_in_a_forgotten_label_changes_nothing(dataset, change_row, tmp_path):
+    apply_mask(dataset, mask_of(dataset, TASKS, ROWS), tmp_path / "first")
+    other = dataset.table("train", ["cover"]).column("cover").to_pylist()[0]
+    change_row(1, cover=other)
+    changed = open_dataset(dataset.path)
+    assert changed.info.digest != dataset.info.digest
+    apply_mask(changed, mask_of(dataset, TASKS, ROWS), tmp_path / "second")
+    for table in ("train", "test"):
+        first, second = (open_dataset(tmp_path / out).table(table) for out in ("first", "second"))
+        assert first.equals(second)
+
+
+def test_a_label_that_is_not_there_is_not_made_up(dataset, tmp_path):
+    rows = [[1, 0, 0], [0, 1, 1], [0, 0, 0], [0, 1, 0]]
+    mask = mask_of(dataset, TASKS, rows)
+    with pytest.raises(InvalidMask, match="'edge' of the image 'image-3', which has no such label"):
+        apply_mask(dataset, mask, tmp_path / "out")
+    assert list(tmp_path.glob("out*")) == []
+    made = apply_mask(dataset, mask, tmp_path / "out", allow_lacking=True)
+    assert made.lacking == {"cover": 0, "edge": 1, "facing": 0}
+    assert made.kept["edge"] == 1
+    assert check_dataset(tmp_path / "out") == []
+
+
+def test_masks_of_other_tasks_and_images_are_refused(dataset, tmp_path):
+    with pytest.raises(InvalidDataset, match="no task 'covr'"):
+        apply_mask(dataset, mask_of(dataset, ["covr"], np.zeros((4, 1))), tmp_path / "out")
+    foreign = LabelMask(("a", "b"), ("cover",), np.ones((2, 1)))
+    with pytest.raises(InvalidMask, match="does not name the image 'image-0'"):
+        apply_mask(dataset, foreign, tmp_path / "out")
+    apply_mask(dataset, mask_of(dataset, TASKS, ROWS), tmp_path / "out")
+    with pytest.raises(OutputExists):
+        apply_mask(dataset, mask_of(dataset, TASKS, ROWS), tmp_path / "out")
+    assert list(tmp_path.glob(".out*")) == []
+
+
+def test_a_dataset_may_replace_itself(dataset):
+    apply_mask(dataset, mask_of(dataset, TASKS, ROWS), dataset.path, replace=True)
+    assert open_dataset(dataset.path).known("train")["cover"].tolist() == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("protocol", ["one_label", "random_label"])
+def test_a_drawn_mask_keeps_to_what_is_labeled(dataset, protocol):
+    mask = draw_mask(dataset, protocol, seed=1)
+    assert mask.tasks == ("cover", "edge", "salient", "distance", "elevation", "facing")
+    assert not (mask.known_NT & ~labeled(dataset, mask.tasks)).any()
+    assert (mask.known_NT.any(axis=1) == [True, True, False, False]).all()
+    assert (mask.protocol, mask.seed) == (protocol, 1)
+    tagged = draw_mask(dataset, protocol, seed=1, tasks=("tags", "cover"))
+    assert tagged.known_NT[2].tolist() == [True, False]
+
+
+def test_a_dataset_without_such_tasks_says_so(sample, tmp_path):
+    info = DatasetInfo(name="words", tasks={"caption": Task(kind="caption")})
+    write_dataset(tmp_path / "words", info, {"train": [sample(0, ("caption",), meta={})]})
+    with pytest.raises(InvalidConfig, match="no task whose labels are clean pictures"):
+        draw_mask(open_dataset(tmp_path / "words"), "one_label", seed=0)
+
+
+def test_a_budget_does_not_depend_on_the_order_of_the_mask(dataset):
+    mask = mask_of(dataset, TASKS, np.array(ROWS) | labeled(dataset, TASKS))
+    turned = LabelMask(mask.image_ids[::-1], mask.tasks, mask.known_NT[::-1], mask.protocol)
+    halves = [scale_mask(dataset, each, 0.5, seed=3) for each in (mask, turned)]
+    assert halves[0].digest == halves[1].digest
+    assert halves[0].known_NT.sum(axis=0).tolist() == [1, 1, 1]
+    assert not (halves[0].known_NT & ~mask.known_NT).any()
+
+
+def goldseam(*arguments, monkeypatch, capsys):
+    """Run the command line in this process: exit code and what it said."""
+    from goldseam.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["goldseam", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    said = capsys.readouterr()
+    return stopped.value.code or 0, said.out + said.err
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    return lambda *arguments: goldseam(
+        "dataset", "partial", *arguments, monkeypatch=monkeypatch, capsys=capsys
+    )
+
+
+def test_the_command_draws_saves_and_follows_a_mask(dataset_path, tmp_path, command):
+    saved = tmp_path / "mask.csv"
+    options = ("--tasks", "cover,edge", "--seed", "4", "--save-mask", saved)
+    code, said = command(dataset_path, "--out", tmp_path / "a", "--protocol", "one-label", *options)
+    assert code == 0, said
+    assert "2 with 0 labels, 2 with 1 label;" in said
+    first = open_dataset(tmp_path / "a")
+    known = first.known("train")
+    assert known["cover"].sum() == known["edge"].sum() == 1
+    assert known["facing"].sum() == 2
+    assert json.loads((tmp_path / "mask.csv.json").read_text())["protocol"] == "one_label"
+    code, said = command(dataset_path, "--out", tmp_path / "b", "--mask", saved)
+    assert code == 0, said
+    assert open_dataset(tmp_path / "b").info.digest == first.info.digest
+    code, said = command(
+        *(dataset_path, "--out", tmp_path / "c", "--mask", saved, "--budget", "2"),
+        *("--save-mask", tmp_path / "c.parquet"),
+    )
+    assert code == 0, said
+    assert read_mask(tmp_path / "c.parquet").labels_per_task == {"cover": 2, "edge": 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "either a protocol or a mask"),
+        (("--protocol", "one-label", "--mask", "m.csv"), "either a protocol or a mask"),
+        (("--protocol", "all"), "no protocol 'all'"),
+        (("--protocol", "one-label", "--tasks", "covr"), "no task 'covr'"),
+        (("--protocol", "one-label", "--budget", "0"), "is none"),
+        (("--protocol", "one-label", "--save-mask", "m.txt"), "no '.txt' file"),
+        (("--mask", "nowhere.csv"), "nowhere.csv"),
+    ],
+)
+def test_the_command_names_what_is_wrong(dataset_path, tmp_path, command, options, message):
+    code, said = command(dataset_path, "--out", tmp_path / "out", *options)
+    assert code == 2
+    assert message in said
+    assert "fix:" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_saved_mask_is_not_overwritten(dataset_path, tmp_path, command):
+    saved = tmp_path / "mask.csv"
+    saved.write_text("mine")
+    options = ("--protocol", "one-label", "--save-mask", saved)
+    assert command(dataset_path, "--out", tmp_path / "out", *options)[0] == 2
+    assert saved.read_text() == "mine"
+    assert not (tmp_path / "out").exists()
+    assert command(dataset_path, "--out", tmp_path / "out", *options, "--replace")[0] == 0
+    assert read_mask(saved).protocol == "one_label"
