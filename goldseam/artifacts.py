@@ -76,13 +76,19 @@ ROOMS = {
     "measure": "audit",
     "pretrain": "pretraining",
     "train": "multitask",
+    "distil": "multitask",
+    "affinity": "multitask",
     "finetune": "finetuning",
     "evaluate": "evaluation",
     "promote": "registry",
     "publish": "dashboard",
+    "predict": "prediction",
+    "export": "export",
 }
 PAGES = "page"
-DECIDES_NOTHING = frozenset({"cli", "cli.py", "recipe", "progress.py"})
+DECIDES_NOTHING = frozenset(
+    {"__main__.py", "cli", "cli.py", "recipe", "progress.py", "tracking.py"}
+)
 
 
 @functools.cache
@@ -93,7 +99,7 @@ def code_digest(stage: str) -> str:
     """
     root = Path(__file__).parent
     foreign = DECIDES_NOTHING | (set(ROOMS.values()) - {ROOMS.get(stage)})
-    if stage not in ("audit", "publish"):
+    if stage not in ("affinity", "audit", "publish"):
         foreign |= {PAGES}
     # templates and tables are source as well; what Python compiles is not
     files = sorted(

@@ -93,6 +93,18 @@ class StorageFull(GoldseamError):
         )
 
 
+class Interrupted(GoldseamError):
+    """Somebody asked this process to end, and it did so with its work saved."""
+
+    exit_code = 143  # what a shell says of a process that SIGTERM ended
+
+    def __init__(self, what: str, done: int, total: int) -> None:
+        super().__init__(
+            f"{what} was asked to end (SIGTERM); its state after step {done} of {total} is saved.",
+            remedy="Run the same command again: it goes on from there.",
+        )
+
+
 class OutputExists(GoldseamError):
     """The output is there already and was made from something else."""
 

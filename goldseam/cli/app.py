@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from goldseam import __version__
-from goldseam.cli import dashboard, datasets, findings, recipes, runs, stages
+from goldseam.cli import dashboard, datasets, findings, predictions, recipes, runs, stages
 from goldseam.errors import GoldseamError
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.add_typer(dashboard.app, name="dashboard", rich_help_panel="Pipeline")
 app.command("findings", rich_help_panel="Data")(findings.findings)
 for name, command in stages.COMMANDS.items():
     app.command(name, rich_help_panel="One stage alone")(command)
+app.command("predict", rich_help_panel="A trained model")(predictions.predict)
+app.command("export", rich_help_panel="A trained model")(predictions.export)
 
 
 def _version(*, wanted: bool) -> None:

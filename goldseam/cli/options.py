@@ -11,6 +11,7 @@ from goldseam.errors import MissingExtra
 
 if TYPE_CHECKING:
     from goldseam.recipe import AnyRecipe
+    from goldseam.results import TrainingResult
 
 PIPELINES = "goldseam.pipelines"
 PIPELINE = "label_to_model"
@@ -81,6 +82,15 @@ def checkpoint(folder: Path) -> Path:
     """The checkpoint of a stage's output, or the folder itself when it is one."""
     inner = folder / "checkpoint"
     return inner if inner.is_dir() else folder
+
+
+def show_training(result: "TrainingResult") -> None:
+    """Say which weights were kept and what they score on validation."""
+    typer.echo(f"best weights at step {result.best_step} of {result.steps}, on validation:")
+    for name, value in result.validation.items():
+        if value is not None and not name.startswith("loss."):
+            typer.echo(f"  {name:24} {value:.4f}")
+    typer.echo(f"model {result.checkpoint}")
 
 
 def log() -> None:

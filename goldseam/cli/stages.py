@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from goldseam.cli import audits
+from goldseam.cli import audits, distillation
 from goldseam.cli.options import (
     DatasetFolder,
     Device,
@@ -21,6 +21,7 @@ from goldseam.cli.options import (
     log,
     recipe,
     section,
+    show_training,
 )
 
 ModelFolder = Annotated[Path, typer.Option("--model", help="Output of an earlier stage.")]
@@ -52,7 +53,7 @@ def pretrain(
 
     log()
     options = section("pretrain", source, folder, set_, device)
-    _show_training(stage(options, open_dataset(folder), out))
+    show_training(stage(options, open_dataset(folder), out))
 
 
 def train(
@@ -72,7 +73,7 @@ def train(
     log()
     options = section("train", source, folder, set_, device)
     start = None if init is None else checkpoint(init)
-    _show_training(stage(options, open_dataset(folder), out, init=start))
+    show_training(stage(options, open_dataset(folder), out, init=start))
 
 
 def finetune(
@@ -163,14 +164,6 @@ def promote(
     typer.echo(f"{result.model_name} version {result.version}: {standing}")
 
 
-def _show_training(result: Any) -> None:
-    typer.echo(f"best weights at step {result.best_step} of {result.steps}, on validation:")
-    for name, value in result.validation.items():
-        if value is not None and not name.startswith("loss."):
-            typer.echo(f"  {name:24} {value:.4f}")
-    typer.echo(f"model {result.checkpoint}")
-
-
 def _number(estimate: Any) -> str:
     if estimate is None or estimate.value is None:
         return "–"
@@ -184,7 +177,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "audit": audits.audit,
     "pretrain": pretrain,
     "train": train,
+    "distil": distillation.distil,
     "finetune": finetune,
     "evaluate": evaluate,
+    "affinity": distillation.affinity,
     "promote": promote,
 }

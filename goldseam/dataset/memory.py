@@ -93,10 +93,12 @@ class SampleTable(abc.ABC):
     Attributes:
         tasks: whose labels a sample may carry.
         known: task → bool N, True where the sample carries a label of it.
+        keeps_decoded: whether a sample that was asked for once stays in memory.
     """
 
     tasks: dict[str, Task]
     known: dict[str, Array]
+    keeps_decoded: bool = False
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -157,7 +159,9 @@ class TrainingTable(SampleTable):
     ) -> None:
         self.dataset = dataset
         self.split = split
+        self.decoded_limit = decoded_limit
         self.tasks: dict[str, Task] = {name: dataset.info.task(name) for name in tasks}
+        self.cache = cache
         self._columns = sample_columns(dataset, tasks)
         dataset.shards(split)
         self._file = None if cache is None else map_columns(dataset, split, self._columns, cache)

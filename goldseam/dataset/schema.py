@@ -7,7 +7,7 @@ boxes means that somebody looked and found none.
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -123,6 +123,14 @@ class Task(pydantic.BaseModel):
         return self
 
 
+# rule → kinds of its source and of its target
+RULES = {
+    "normals_from_depth": (Kind.REGRESSION, Kind.NORMALS),
+    "boundary_from_segmentation": (Kind.SEGMENTATION, Kind.BOUNDARY),
+    "boundary_from_depth": (Kind.REGRESSION, Kind.BOUNDARY),
+}
+
+
 class Derivation(pydantic.BaseModel):
     """What a label of one task says about another task; see `goldseam.dataset.derivation`.
 
@@ -132,14 +140,38 @@ class Derivation(pydantic.BaseModel):
         rule: how.
         field_of_view: angle that the image's width spans in the camera, degrees; for rules that go
             through the camera. 0 is unstated.
+        single_instance: for `boundary_from_segmentation`, categories of the source of which an
+            image shows one instance at most, such as the floor: no boundary can hide inside them.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     source: str
     target: str
-    rule: Literal["normals_from_depth", "boundary_from_segmentation"]
+    rule: Literal["normals_from_depth", "boundary_from_segmentation", "boundary_from_depth"]
     field_of_view: float = pydantic.Field(default=0.0, ge=0, lt=180)
+    single_instance: tuple[str, ...] = ()
+
+    def fault(self, tasks: Mapping[str, Task]) -> str | None:
+        """What keeps this derivation from those tasks, in words; None when nothing does."""
+        for named, kind in zip((self.source, self.target), RULES[self.rule], strict=True):
+            if named not in tasks:
+                return f"a derivation names '{named}', which is not a task; closest: " + closest(
+                    named, tasks
+                )
+            if tasks[named].kind is not kind:
+                return (
+                    f"a derivation by {self.rule} names '{named}', which is a {tasks[named].kind} "
+                    f"task, not {kind}"
+                )
+        categories = tasks[self.source].categories
+        for category in self.single_instance:
+            if category not in categories:
+                return (
+                    f"a derivation names the category '{category}', which task '{self.source}' "
+                    f"does not have; closest: {closest(category, categories)}"
+                )
+        return None
 
 
 class Shard(pydantic.BaseModel):
@@ -209,12 +241,8 @@ class DatasetInfo(pydantic.BaseModel):
                     "other categories"
                 )
         for rule in self.derivations:
-            for named in (rule.source, rule.target):
-                if named not in self.tasks:
-                    raise ValueError(
-                        f"a derivation names '{named}', which is not a task; "
-                        f"closest: {closest(named, self.tasks)}"
-                    )
+            if (fault := rule.fault(self.tasks)) is not None:
+                raise ValueError(fault)
         files = [shard.file for shard in self.shards]
         if len(set(files)) < len(files):
             raise ValueError("a shard is listed twice")
@@ -337,7 +365,8 @@ class DatasetInfo(pydantic.BaseModel):
 
 def yaml_faults(error: pydantic.ValidationError) -> Iterator[tuple[str, str, str]]:
     """(key, found, expected) of each thing that is wrong with a `dataset.yaml`."""
-    known = {*DatasetInfo.model_fields, *Task.model_fields, *Shard.model_fields}
+    models: tuple[type[pydantic.BaseModel], ...] = (DatasetInfo, Task, Derivation, Shard)
+    known = {field for model in models for field in model.model_fields}
     for fault in error.errors():
         expected = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":

@@ -6,11 +6,13 @@ Each keeps one state per group, so that `bootstrap` can draw groups; an undefine
 from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import InvalidConfig
 from goldseam.metrics.boundary import BoundaryMetric
+from goldseam.metrics.calibration import CalibrationMetric
 from goldseam.metrics.delta import Delta, PairedDelta, delta_m, paired_delta
 from goldseam.metrics.intervals import bootstrap, paired_difference
 from goldseam.metrics.regression import NormalsMetric, RegressionMetric
 from goldseam.metrics.saliency import SaliencyMetric
 from goldseam.metrics.segmentation import SegmentationMetric
+from goldseam.metrics.sparsification import SparsificationMetric
 from goldseam.metrics.sums import InvalidMetricInput, Metric
 from goldseam.metrics.tags import TagsMetric
 
@@ -18,6 +20,7 @@ METERS = "m"
 
 __all__ = [
     "BoundaryMetric",
+    "CalibrationMetric",
     "Delta",
     "InvalidMetricInput",
     "Metric",
@@ -26,6 +29,7 @@ __all__ = [
     "RegressionMetric",
     "SaliencyMetric",
     "SegmentationMetric",
+    "SparsificationMetric",
     "TagsMetric",
     "bootstrap",
     "delta_m",

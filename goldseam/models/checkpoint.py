@@ -16,10 +16,11 @@ from goldseam.artifacts import digest_folder
 from goldseam.dataset.schema import Task
 from goldseam.errors import InvalidConfig, MissingInput
 from goldseam.models.config import ModelConfig
-from goldseam.models.multitask import MultitaskModel, Preprocessing
+from goldseam.models.multitask import DENSE, MultitaskModel, Preprocessing
 
 FORMAT = 1
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+DENOISER_PARTS = frozenset({"denoiser", "final_heads", "condition"})
 
 
 class CheckpointConfig(pydantic.BaseModel):
@@ -128,7 +129,8 @@ def transfer(model: MultitaskModel, source: Path, depth: str) -> tuple[str, ...]
         model: the new model; changed in place.
         source: checkpoint folder.
         depth: `encoder`; `decoder` adds the shared decoder; `heads` adds every task's own decoder
-            and head, where a clean task takes those of its noisy version.
+            and head, where a clean task takes those of its noisy version; `denoiser` adds the
+            denoiser and what belongs to it, and needs the same dense tasks in the same order.
 
     Returns:
         Names of the parameters that were copied.
@@ -138,11 +140,16 @@ def transfer(model: MultitaskModel, source: Path, depth: str) -> tuple[str, ...]
     """
     config = CheckpointConfig.read(source)
     weights = load_weights(source)
-    renamed = _renamed_heads(model.tasks, config.tasks) if depth == "heads" else {}
+    deep = depth in ("heads", "denoiser")
+    renamed = _renamed_heads(model.tasks, config.tasks) if deep else {}
+    parts = {"encoder"} | ({"decoder"} if deep or depth == "decoder" else set())
+    if depth == "denoiser":
+        _require_same_dense(model, config.tasks, source)
+        parts |= DENOISER_PARTS
     chosen: dict[str, torch.Tensor] = {}
     for name, value in weights.items():
         part, _, rest = name.partition(".")
-        if part == "encoder" or (part == "decoder" and depth in ("decoder", "heads")):
+        if part in parts:
             chosen[name] = value
         elif part == "heads":
             task, _, tail = rest.partition(".")
@@ -156,9 +163,21 @@ def transfer(model: MultitaskModel, source: Path, depth: str) -> tuple[str, ...]
                 remedy="Give pretrain and train the same network section.",
             )
     model.load_state_dict(chosen, strict=False)
-    if model.refines:
+    if model.refines and not any(name.startswith("final_heads.") for name in chosen):
         model.start_from_initial()
     return tuple(chosen)
+
+
+def _require_same_dense(model: MultitaskModel, theirs: Mapping[str, Task], source: Path) -> None:
+    """The condition's channels are in the order of the tasks: another order means other things."""
+    dense = tuple(name for name, task in theirs.items() if task.kind in DENSE)
+    if not model.refines or dense != model.dense:
+        raise InvalidConfig(
+            f"{source}: its denoiser is for the dense tasks {', '.join(dense) or 'of none'}; this "
+            f"model {'has ' + ', '.join(model.dense) if model.refines else 'has no denoiser'}.",
+            remedy="Transfer 'heads', or give train the same tasks in the same order and a "
+            "'diffusion' section.",
+        )
 
 
 def _renamed_heads(own: Mapping[str, Task], theirs: Mapping[str, Any]) -> dict[str, list[str]]:

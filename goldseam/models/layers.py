@@ -18,9 +18,9 @@ def group_norm(channels: int) -> nn.GroupNorm:
 class ConvBlock(nn.Sequential):
     """3x3 convolution, GroupNorm, ReLU."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+            nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False),
             group_norm(channels_out),
             nn.ReLU(inplace=True),
         )

@@ -1,80 +1,47 @@
 """One model for many tasks, of which each image may carry labels for some only.
 
-Shapes: B batch, D feature channels, H and W pixels, C_t output channels of task t, K labeled images
-of a task, Z pooled features of the tags head. Dense tasks are segmentation, boundary, saliency,
-regression and normals. With `diffusion` each task's initial features are refined by the denoiser;
-without, the same class is the plain multi-task model, and with one task the pretraining model.
+Shapes: B batch, D feature channels, H and W pixels, h and w positions of the feature map, C_t
+channels of task t's head, K labeled images of a task, N tokens, E token channels, S samples, Z
+pooled features of the tags head. Dense tasks are segmentation, boundary, saliency, regression and
+normals. With `diffusion` the denoiser refines each task's initial features or predictions; without,
+the same class is the plain multi-task model, and with one task the pretraining model.
 """
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import cast
 
-import pydantic
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from goldseam.dataset.schema import Kind, Task
-from goldseam.errors import InvalidConfig
-from goldseam.models.config import ModelConfig
-from goldseam.models.decoder import PyramidDecoder
+from goldseam.errors import InvalidConfig, closest
+from goldseam.models.conditioning import (
+    Condition,
+    Labels,
+    condition_queries,
+    draw_given,
+    label_maps,
+)
+from goldseam.models.config import DiffusionConfig, ModelConfig
+from goldseam.models.decoder import ConcatDecoder, build_decoder
 from goldseam.models.denoiser import Denoiser
 from goldseam.models.encoder import build_encoder
-from goldseam.models.layers import ResidualBlock, resize
+from goldseam.models.heads import Start, TaskHeads, known_rows
+from goldseam.models.layers import resize
+from goldseam.models.outputs import (
+    DENSE,
+    Output,
+    Preprocessing,
+    head_channels,
+    one_logit,
+    prediction,
+)
+from goldseam.models.sampling import Noise, noise_from
 
-DENSE = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY, Kind.REGRESSION, Kind.NORMALS)
-NORMAL_CHANNELS = 3
+__all__ = ["DENSE", "MultitaskModel", "Output", "Preprocessing", "TaskHeads"]
 
-
-class Preprocessing(pydantic.BaseModel):
-    """What is done to pixels and values before the network sees them; part of every checkpoint.
-
-    Attributes:
-        mean: of each channel, for images in [0, 1].
-        std: of each channel.
-        values: regression task → (center, spread) of its known training values.
-    """
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    values: dict[str, tuple[float, float]] = {}
-
-
-@dataclasses.dataclass
-class Output:
-    """What a training step needs.
-
-    Attributes:
-        rows: dense task → indices K of the images that were computed with gradients.
-        initial: dense task → `K C_t H W` logits (segmentation, boundary, saliency),
-            standardized values (regression) or vectors of any length (normals).
-        final: the same after the denoiser; empty for the plain model.
-        tags: tags task → `B C` logits.
-    """
-
-    rows: dict[str, Tensor]
-    initial: dict[str, Tensor]
-    final: dict[str, Tensor]
-    tags: dict[str, Tensor]
-
-
-def channels_of(task: Task) -> int:
-    """Output channels C_t of a dense task."""
-    if task.kind is Kind.SEGMENTATION:
-        return len(task.categories)
-    return NORMAL_CHANNELS if task.kind is Kind.NORMALS else 1
-
-
-class TaskHeads(nn.Module):
-    """A dense task's own decoder, and the 1x1 head of its initial prediction."""
-
-    def __init__(self, width: int, blocks: int, channels: int) -> None:
-        super().__init__()
-        self.decoder = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
-        self.head = nn.Conv2d(width, channels, 1)
+Randomness = torch.Generator | Noise | None
 
 
 class MultitaskModel(nn.Module):
@@ -88,7 +55,7 @@ class MultitaskModel(nn.Module):
             its own.
 
     Raises:
-        InvalidConfig: a task's kind cannot be trained.
+        InvalidConfig: a task's kind cannot be trained, or an option names no dense task.
     """
 
     def __init__(
@@ -113,30 +80,43 @@ class MultitaskModel(nn.Module):
             )
         network = config.network
         width = network.decoder_width
+        channels = {t: head_channels(tasks[t], network.saliency_channels) for t in self.dense}
         self.encoder = build_encoder(network.encoder, pretrained=pretrained)
-        self.decoder = PyramidDecoder(self.encoder.channels, width)
+        self.decoder = build_decoder(network, self.encoder.channels)
         self.heads = nn.ModuleDict(
-            {t: TaskHeads(width, network.task_blocks, channels_of(tasks[t])) for t in self.dense}
+            {t: TaskHeads(width, network.task_blocks, channels[t]) for t in self.dense}
         )
         pooled = 2 * (self.encoder.channels[-1] + width)
         self.tags = nn.ModuleDict(
             {t: nn.Linear(pooled, len(tasks[t].categories)) for t in self.tagged}
         )
         if config.diffusion is not None and self.dense:
-            self.denoiser = Denoiser(config.diffusion, self.dense, width)
-            self.final_heads = nn.ModuleDict(
-                {t: nn.Conv2d(width, channels_of(tasks[t]), 1) for t in self.dense}
-            )
-            self.condition = nn.Conv2d(
-                sum(channels_of(tasks[t]) for t in self.dense), width, 3, padding=1
-            )
-            self.start_from_initial()
+            self._add_denoiser(config.diffusion, channels, width)
         mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
         self.register_buffer("mean_3", mean[:, None, None], persistent=False)
         self.register_buffer("std_3", std[:, None, None], persistent=False)
 
     mean_3: Tensor
     std_3: Tensor
+
+    def _add_denoiser(
+        self, diffusion: DiffusionConfig, channels: Mapping[str, int], width: int
+    ) -> None:
+        self._require_dense(diffusion.noise_scale, "diffusion.noise_scale")
+        features = diffusion.variant == "feature"
+        noised = dict.fromkeys(self.dense, width) if features else channels
+        inner = diffusion.width or width
+        self.denoiser = Denoiser(diffusion, noised, inner)
+        if features and diffusion.own_head:
+            self.final_heads = nn.ModuleDict(
+                {task: nn.Conv2d(width, channels[task], 1) for task in self.dense}
+            )
+        if diffusion.condition != "none":
+            maps = channels
+            if diffusion.condition == "features":
+                maps = dict.fromkeys(self.dense, width)
+            self.condition = Condition(maps, inner, marks=diffusion.known_labels > 0)
+        self.start_from_initial()
 
     @property
     def refines(self) -> bool:
@@ -145,11 +125,20 @@ class MultitaskModel(nn.Module):
 
     def start_from_initial(self) -> None:
         """Copy the initial heads into the final heads: refinement begins as the identity."""
-        for task, head in self.final_heads.items():
-            head.load_state_dict(self._heads(task).head.state_dict())
+        if hasattr(self, "final_heads"):
+            for task, head in self.final_heads.items():
+                head.load_state_dict(self._heads(task).head.state_dict())
 
     def _heads(self, task: str) -> TaskHeads:
         return cast("TaskHeads", self.heads[task])
+
+    def _require_dense(self, names: Collection[str], what: str) -> None:
+        for name in names:
+            if name not in self.dense:
+                raise InvalidConfig(
+                    f"{what} names '{name}', which is no dense task of this model.",
+                    remedy=f"Closest: {closest(name, self.dense)}.",
+                )
 
     def shared_features(self, images_B3HW: Tensor) -> tuple[Tensor, Tensor]:
         """Shared decoder map `B D h w`, and pooled features `B Z` for tags.
@@ -158,7 +147,10 @@ class MultitaskModel(nn.Module):
             images_B3HW: in [0, 1]; standardized here.
         """
         features = self.encoder((images_B3HW - self.mean_3) / self.std_3)
-        shared_BDhw = self.decoder(features)
+        if isinstance(self.decoder, ConcatDecoder):
+            shared_BDhw = self.decoder(features, (images_B3HW.shape[-2], images_B3HW.shape[-1]))
+        else:
+            shared_BDhw = self.decoder(features)
         pooled = [f(x) for x in (features[-1], shared_BDhw) for f in (_mean, _max)]
         return shared_BDhw, torch.cat(pooled, dim=1)
 
@@ -166,104 +158,261 @@ class MultitaskModel(nn.Module):
         self,
         images_B3HW: Tensor,
         known: Mapping[str, Tensor] | None = None,
-        generator: torch.Generator | None = None,
+        generator: Randomness = None,
+        *,
+        given: Mapping[str, Tensor] | None = None,
+        without: Collection[str] = (),
+        steps: int | None = None,
     ) -> Output:
         """Predict what is labeled.
 
         Args:
             images_B3HW: in [0, 1].
             known: task → bool B. A dense task is computed with gradients on its known images only;
-                the others serve as condition, detached. None means all.
+                the others serve as condition. None means all.
             generator: source of the denoiser's noise; None for none.
+            given: dense task → target of the batch, the ignore value or NaN where unknown: what
+                stands there in place of the task's prediction in the condition of the other tasks.
+                See `draw_given`.
+            without: tasks whose condition channels are zero.
+            steps: fewer than in training.
+
+        Raises:
+            InvalidConfig: an option names no dense task, or the model was not trained for it.
         """
         size = (images_B3HW.shape[-2], images_B3HW.shape[-1])
-        shared_BDhw, pooled_BZ = self.shared_features(images_B3HW)
-        rows: dict[str, Tensor] = {}
-        features: dict[str, Tensor] = {}
-        initial: dict[str, Tensor] = {}
-        condition: list[Tensor] = []
-        for task in self.dense:
-            rows[task], features[task], initial[task], all_BChw = self._initial(
-                task, shared_BDhw, None if known is None else known[task]
-            )
-            condition.append(all_BChw)
+        starts, pooled_BZ = self._start(images_B3HW, known)
         final: dict[str, Tensor] = {}
         if self.refines:
-            query_BEhw = self._query(condition)
-            for task in self.dense:
-                if len(rows[task]):
-                    query = None if query_BEhw is None else query_BEhw[rows[task]]
-                    refined = self.denoiser(task, features[task], query, generator)
-                    final[task] = resize(self.final_heads[task](refined), size)
+            queries = self._queries(starts, given or {}, without)
+            final = self._refine(starts, queries, generator, steps=steps)
         return Output(
-            rows=rows,
-            initial={task: resize(logits, size) for task, logits in initial.items()},
-            final=final,
+            rows={
+                task: torch.arange(start.raw_KChw.shape[0], device=start.raw_KChw.device)
+                if start.rows_K is None
+                else start.rows_K
+                for task, start in starts.items()
+            },
+            initial={task: self._output(task, s.raw_KChw, size) for task, s in starts.items()},
+            final={task: self._output(task, raw, size) for task, raw in final.items()},
             tags={task: head(pooled_BZ) for task, head in self.tags.items()},
         )
 
-    def _initial(
-        self, task: str, shared_BDhw: Tensor, known_B: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Known rows, their features and logits, and the detached logits of all rows.
+    def _output(self, task: str, raw_KChw: Tensor, size: tuple[int, int]) -> Tensor:
+        return resize(one_logit(self.tasks[task], raw_KChw), size)
 
-        Exact, since GroupNorm keeps images apart: rows without a label get no gradient anyway.
-        """
-        heads = self._heads(task)
-        batch = shared_BDhw.shape[0]
-        if known_B is None or bool(known_B.all()):
-            features = heads.decoder(shared_BDhw)
-            logits = heads.head(features)
-            return torch.arange(batch, device=logits.device), features, logits, logits.detach()
-        rows = known_B.nonzero()[:, 0]
-        features = heads.decoder(shared_BDhw[rows])
-        logits = heads.head(features)
-        if not self.refines:
-            return rows, features, logits, logits.detach()
-        others = (~known_B).nonzero()[:, 0]
-        with torch.no_grad():
-            rest = heads.head(heads.decoder(shared_BDhw[others]))
-            everything = logits.new_empty((batch, *logits.shape[1:]))
-            everything[rows] = logits.detach()
-            everything[others] = rest
-        return rows, features, logits, everything
+    def _start(
+        self, images_B3HW: Tensor, known: Mapping[str, Tensor] | None
+    ) -> tuple[dict[str, Start], Tensor]:
+        """What every dense task starts from, and pooled features `B Z`."""
+        shared_BDhw, pooled_BZ = self.shared_features(images_B3HW)
+        rows = known_rows(known, self.dense, shared_BDhw.device)
+        diffusion = self.config.diffusion
+        wanted = diffusion.condition if diffusion is not None else "none"
+        detach = diffusion is None or diffusion.detach
+        starts = {
+            task: self._heads(task).start(shared_BDhw, *rows[task], wanted=wanted, detach=detach)
+            for task in self.dense
+        }
+        return starts, pooled_BZ
 
-    def _query(self, condition: list[Tensor]) -> Tensor | None:
-        assert self.config.diffusion is not None
-        if not self.config.diffusion.conditioning:
+    def _queries(
+        self,
+        starts: Mapping[str, Start],
+        given: Mapping[str, Tensor],
+        without: Collection[str],
+    ) -> dict[str, Tensor] | None:
+        """Condition tokens of each task's known images, `K E h w`; None without a condition."""
+        self._require_dense(without, "without")
+        self._require_dense(given, "given")
+        condition = getattr(self, "condition", None)
+        if given and not (condition and condition.marks):
+            raise InvalidConfig(
+                "labels were given, and this model was not trained to use them.",
+                remedy="Train with train.diffusion.known_labels above 0, or give none.",
+            )
+        if condition is None:
             return None
-        return self.denoiser.condition_tokens(self.condition(torch.cat(condition, dim=1)))
+        maps = {
+            task: start.map_BDhw for task, start in starts.items() if start.map_BDhw is not None
+        }
+        labels = label_maps(
+            {task: (self.tasks[task], self.preprocessing.scale_of(task)) for task in given},
+            given,
+            maps,
+        )
+        rows = {task: start.rows_K for task, start in starts.items()}
+
+        def tokens_of(some: Mapping[str, Tensor], shown: Labels) -> Tensor:
+            return self.denoiser.condition_tokens(self.condition.combine(some, shown, without))
+
+        return condition_queries(tokens_of, maps, labels, rows)
+
+    def _refine(
+        self,
+        starts: Mapping[str, Start],
+        queries: Mapping[str, Tensor] | None,
+        generator: Randomness,
+        *,
+        steps: int | None = None,
+        scale: float = 1.0,
+    ) -> dict[str, Tensor]:
+        """Outputs of the heads after the denoiser, `K C_t h w`, of tasks that have images."""
+        assert self.config.diffusion is not None
+        features = self.config.diffusion.variant == "feature"
+        source = noise_from(generator) if isinstance(generator, torch.Generator) else generator
+        refined: dict[str, Tensor] = self.denoiser(
+            {
+                task: start.features_KDhw if features else start.raw_KChw
+                for task, start in starts.items()
+                if start.raw_KChw.shape[0]  # len() would fix the batch size of an exported graph
+            },
+            {task: start.rows_K for task, start in starts.items()},
+            queries,
+            noise=source,
+            scale=scale,
+            steps=steps,
+        )
+        if not features:
+            return refined
+        own = hasattr(self, "final_heads")
+        return {
+            task: (self.final_heads[task] if own else self._heads(task).head)(x_KDhw)
+            for task, x_KDhw in refined.items()
+        }
+
+    def draw_given(
+        self,
+        targets: Mapping[str, Tensor],
+        known: Mapping[str, Tensor],
+        generator: torch.Generator | None,
+    ) -> dict[str, Tensor] | None:
+        """Labels for `given` in a training step, drawn with `diffusion.known_labels`.
+
+        Args:
+            targets: task → target of the batch.
+            known: task → bool B; what stands in other targets is never read.
+            generator: source of the draws, before it gives the noise.
+
+        Returns:
+            dense task → target, unknown where not drawn; None for a model that takes no labels.
+        """
+        if not (hasattr(self, "condition") and self.condition.marks):
+            return None
+        assert self.config.diffusion is not None
+        tasks = {task: self.tasks[task] for task in self.dense}
+        return draw_given(tasks, targets, known, self.config.diffusion.known_labels, generator)
 
     @torch.no_grad()
-    def predict(self, images_B3HW: Tensor, *, initial: bool = False) -> dict[str, Tensor]:
-        """Predictions of every task, without noise.
+    def predict(
+        self,
+        images_B3HW: Tensor,
+        *,
+        initial: bool = False,
+        steps: int | None = None,
+        samples: int = 0,
+        generator: Randomness = None,
+        given: Mapping[str, Tensor] | None = None,
+        without: Collection[str] = (),
+    ) -> dict[str, Tensor]:
+        """Predictions of every task; without noise, unless a generator is given.
 
         Args:
             images_B3HW: in [0, 1].
-            initial: take the predictions before the denoiser.
+            initial: take the predictions before the denoiser, which then does not run.
+            steps: fewer denoising steps than in training: the least noisy ones (`ddpm`), or some
+                spaced evenly (`ddim`).
+            samples: how many noisy runs to average; 0 runs once.
+            generator: source of noise.
+            given: known labels of some tasks, see `forward`; the others are predicted with them.
+            without: tasks whose predictions the denoiser does not see.
 
         Returns:
             task → segmentation `B C H W` probabilities; boundary and saliency `B H W`
             probabilities; regression `B H W` in the task's unit; normals `B 3 H W` of length 1;
             tags `B C` probabilities.
+
+        Raises:
+            InvalidConfig: an option asks for what the model was not trained for.
         """
-        output = self(images_B3HW)
-        dense = output.initial if initial or not self.refines else output.final
-        found: dict[str, Tensor] = {}
-        for task, logits in dense.items():
-            kind = self.tasks[task].kind
-            if kind is Kind.SEGMENTATION:
-                found[task] = logits.float().softmax(dim=1)
-            elif kind is Kind.NORMALS:
-                found[task] = F.normalize(logits.float(), dim=1)
-            elif kind is Kind.REGRESSION:
-                center, spread = self.preprocessing.values.get(task, (0.0, 1.0))
-                found[task] = logits[:, 0].float() * spread + center
-            else:
-                found[task] = logits[:, 0].float().sigmoid()
-        for task, logits in output.tags.items():
-            found[task] = logits.float().sigmoid()
-        return found
+        if samples and self.refines and not initial:
+            found = self.sample_predictions(
+                images_B3HW, samples, generator, steps=steps, given=given, without=without
+            )
+            mean = {task: x_SB.mean(dim=0) for task, x_SB in found.items()}
+            normals = [task for task in self.dense if self.tasks[task].kind is Kind.NORMALS]
+            return mean | {task: F.normalize(mean[task], dim=1) for task in normals}
+        size = (images_B3HW.shape[-2], images_B3HW.shape[-1])
+        starts, pooled_BZ = self._start(images_B3HW, None)
+        raw = {task: start.raw_KChw for task, start in starts.items()}
+        if self.refines and not initial:
+            queries = self._queries(starts, given or {}, without)
+            raw = self._refine(starts, queries, generator, steps=steps)
+        return self._predictions(raw, size) | self._tag_predictions(pooled_BZ)
+
+    @torch.no_grad()
+    def sample_predictions(
+        self,
+        images_B3HW: Tensor,
+        samples: int,
+        generator: Randomness,
+        *,
+        scale: float = 1.0,
+        steps: int | None = None,
+        given: Mapping[str, Tensor] | None = None,
+        without: Collection[str] = (),
+    ) -> dict[str, Tensor]:
+        """Predictions under different noise; encoder and decoders run once.
+
+        Args:
+            images_B3HW: in [0, 1].
+            samples: S.
+            generator: source of noise.
+            scale: factor on the noise of training: what is this small varies little by itself.
+            steps: see `predict`.
+            given: see `predict`.
+            without: see `predict`.
+
+        Returns:
+            task → as `predict` has it, with S in front. Tags do not pass the denoiser: their
+            samples are equal.
+
+        Raises:
+            InvalidConfig: the model has no denoiser, or there is nothing to draw from.
+        """
+        if not self.refines or generator is None or samples < 1:
+            raise InvalidConfig(
+                f"{samples} samples were asked for of a model "
+                f"{'with' if self.refines else 'without'} a denoiser, "
+                f"{'without' if generator is None else 'with'} a generator of noise.",
+                remedy="Samples need a model that was trained with 'diffusion', a generator, and "
+                "at least 1 of them.",
+            )
+        size = (images_B3HW.shape[-2], images_B3HW.shape[-1])
+        starts, pooled_BZ = self._start(images_B3HW, None)
+        queries = self._queries(starts, given or {}, without)
+        drawn = [
+            self._predictions(
+                self._refine(starts, queries, generator, steps=steps, scale=scale), size
+            )
+            for _ in range(samples)
+        ]
+        dense = {task: torch.stack([sample[task] for sample in drawn]) for task in self.dense}
+        tags = self._tag_predictions(pooled_BZ)
+        return dense | {task: x_BC.expand(samples, *x_BC.shape) for task, x_BC in tags.items()}
+
+    def _predictions(self, raw: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+        return {
+            task: prediction(
+                self.tasks[task],
+                self._output(task, raw_BChw, size),
+                self.preprocessing.scale_of(task),
+            )
+            for task, raw_BChw in raw.items()
+        }
+
+    def _tag_predictions(self, pooled_BZ: Tensor) -> dict[str, Tensor]:
+        return {task: head(pooled_BZ).float().sigmoid() for task, head in self.tags.items()}
 
 
 def _mean(x_BDHW: Tensor) -> Tensor:

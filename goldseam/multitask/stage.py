@@ -4,13 +4,31 @@ Source: Ye & Xu, DiffusionMTL, CVPR 2024. A task's loss is taken on the images t
 the other images predict serves as condition only.
 """
 
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 from goldseam.artifacts import digest_folder, stage_key
+from goldseam.dataset.derivation import (
+    THROUGH_CAMERA,
+    DerivedTable,
+    merge_derivations,
+    require_derivations,
+)
+from goldseam.dataset.memory import SampleTable, TrainingTable
 from goldseam.dataset.reading import Dataset
+from goldseam.dataset.schema import DatasetInfo, Derivation
+from goldseam.errors import InvalidConfig
 from goldseam.multitask.config import TrainConfig
+from goldseam.multitask.consistency import RELATIONS, Consistency
+from goldseam.multitask.objective import Combined
+from goldseam.multitask.photometry import Photometry
+from goldseam.multitask.teacher import MeanTeacher
+from goldseam.multitask.terms import Term
 from goldseam.results import TrainingResult
 from goldseam.trainer.learning import learn
+from goldseam.trainer.losses import MultitaskLoss
+from goldseam.trainer.objective import Objective, Supervised
 
 
 def train(
@@ -26,8 +44,11 @@ def train(
 
     Raises:
         InvalidDataset: the dataset has no such task.
-        InvalidConfig: a task's kind cannot be trained, or nothing of it is known.
+        InvalidConfig: a task's kind cannot be trained, nothing of it is known, or a derivation does
+            not fit the tasks.
     """
+    derived = derivations_of(config, dataset.info) if config.derive != "none" else ()
+    related = relations_of(config, dataset.info) if config.consistency.weight else ()
     inputs = {"dataset": dataset.info.digest}
     if init is not None:
         inputs["init"] = digest_folder(init)
@@ -42,4 +63,76 @@ def train(
         diffusion=config.diffusion,
         init=init,
         depth=config.transfer,
+        objective_from=functools.partial(_objective, config, related),
+        samples_from=functools.partial(_samples, derived),
     )
+
+
+def derivations_of(config: TrainConfig, info: DatasetInfo) -> tuple[Derivation, ...]:
+    """The derivations that give labels to the tasks of a run.
+
+    Raises:
+        InvalidConfig: there are none, or one does not fit the tasks.
+    """
+    rules = tuple(rule for rule in _listed(config, info) if rule.target in config.tasks)
+    require_derivations(rules, info.tasks)
+    if not rules:
+        raise InvalidConfig(
+            f"derive is '{config.derive}', and no derivation has a target among "
+            f"{', '.join(config.tasks)}.",
+            remedy="List one under 'derivations', declare it in dataset.yaml, or set derive: none.",
+        )
+    return rules
+
+
+def relations_of(config: TrainConfig, info: DatasetInfo) -> tuple[Derivation, ...]:
+    """The derivations by which predictions of a run's tasks are held against each other.
+
+    Raises:
+        InvalidConfig: there are none, one does not fit the tasks, or one goes through the camera of
+            images that are cut to windows.
+    """
+    rules = tuple(
+        rule
+        for rule in _listed(config, info)
+        if rule.rule in RELATIONS and {rule.source, rule.target} <= set(config.tasks)
+    )
+    require_derivations(rules, info.tasks)
+    if not rules:
+        raise InvalidConfig(
+            f"consistency is asked for, and no derivation relates two of "
+            f"{', '.join(config.tasks)}.",
+            remedy=f"List one of {', '.join(RELATIONS)} under 'derivations', or set "
+            "consistency.weight: 0.",
+        )
+    # labels are derived before a window is cut; predictions are made of the window
+    augment = config.loop.augment
+    if any(augment.crop) and any(rule.rule in THROUGH_CAMERA for rule in rules):
+        raise InvalidConfig(
+            "consistency between depth and normals needs the camera of whole images, and "
+            "loop.augment.crop cuts windows out of them.",
+            remedy="Set loop.augment.crop: [0, 0] and scale: [1, 1], or consistency.weight: 0.",
+        )
+    return rules
+
+
+def _listed(config: TrainConfig, info: DatasetInfo) -> tuple[Derivation, ...]:
+    declared = () if config.derive == "listed" else info.derivations
+    return merge_derivations(declared, config.derivations)
+
+
+def _samples(derived: Sequence[Derivation], table: TrainingTable) -> SampleTable:
+    return DerivedTable.over(table, derived) if derived else table
+
+
+def _objective(
+    config: TrainConfig, related: Sequence[Derivation], loss: MultitaskLoss
+) -> Objective:
+    terms: list[Term] = []
+    photometry = None
+    if config.teacher.weight:
+        terms.append(MeanTeacher(config.teacher, loss.tasks, loss.values))
+        photometry = Photometry(config.teacher.strong, config.loop.seed)
+    if config.consistency.weight:
+        terms.append(Consistency(config.consistency, related, loss.tasks))
+    return Combined(loss, terms, photometry) if terms else Supervised(loss)

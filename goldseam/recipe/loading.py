@@ -11,7 +11,7 @@ import yaml
 
 from goldseam.errors import InvalidRecipe, MissingInput, closest
 from goldseam.recipe.checking import describe, models_in, parse_recipe
-from goldseam.recipe.sections import AnyRecipe, Recipe, share
+from goldseam.recipe.sections import AnyRecipe, LooseSections, share
 
 
 def load_recipe(
@@ -90,17 +90,19 @@ def resolve_section(name: str, body: Mapping[str, Any], overrides: Sequence[str]
     """
     sections = copy.deepcopy(dict(body))
     _override(sections, overrides)
-    known = {field.alias or key: field for key, field in Recipe.model_fields.items()}
+    known = {field.alias or key: field for key, field in LooseSections.model_fields.items()}
     for key in sections:
         if key not in known:
             raise InvalidRecipe(f"no such key '{key}'.", remedy=f"Closest: {closest(key, known)}.")
-    section = share(sections).get(name) or {}
+    section = share(sections, LooseSections).get(name) or {}
     model = next(models_in(known[name].annotation))
     try:
         return model.model_validate(section)
     except pydantic.ValidationError as error:
         problems = [
-            describe(Recipe, {**problem, "loc": (name, *problem["loc"])}, f"section '{name}'", {})
+            describe(
+                LooseSections, {**problem, "loc": (name, *problem["loc"])}, f"section '{name}'", {}
+            )
             for problem in error.errors()
         ]
         raise InvalidRecipe("\n".join(problems), remedy="Mend these keys with --set.") from error

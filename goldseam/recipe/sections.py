@@ -16,7 +16,9 @@ from goldseam.dashboard.config import PublishConfig
 from goldseam.evaluation.config import EvaluateConfig
 from goldseam.finetuning.config import FinetuneConfig
 from goldseam.models.config import NetworkConfig
+from goldseam.multitask.affinity.config import AffinityConfig
 from goldseam.multitask.config import TrainConfig
+from goldseam.multitask.distillation.config import DistilConfig
 from goldseam.pretraining.config import PretrainConfig
 from goldseam.registry.config import PromoteConfig
 
@@ -136,6 +138,23 @@ class Recipe(AnyRecipe):
         _share_with_learning(body, learning, predicting=("finetune", "evaluate"))
 
 
+class LooseSections(Recipe):
+    """Sections that a stage run alone may have: those of a pipeline, and of stages in none."""
+
+    distil: DistilConfig = DistilConfig()
+    affinity: AffinityConfig = AffinityConfig()
+
+    @classmethod
+    def share(cls, body: dict[str, Any]) -> None:
+        """As in a pipeline; the network of a student is its teacher's unless it has its own."""
+        super().share(body)
+        loose = {key: value for key, value in body.items() if key != "network"}
+        _share_with_learning(loose, [_mapping(body, "distil")], predicting=())
+        for key in ("seed", "device"):
+            if key in body:
+                _mapping(body, "affinity").setdefault(key, body[key])
+
+
 class PartialRecipe(AnyRecipe):
     """A run of `partial_to_model`: one model of many tasks, and the plain multi-task baseline.
 
@@ -184,11 +203,16 @@ RECIPES: dict[str, type[AnyRecipe]] = {
 }
 
 
-def share(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a recipe in which what stands at the top was handed to the sections."""
+def share(body: Mapping[str, Any], model: type[AnyRecipe] | None = None) -> dict[str, Any]:
+    """A copy of a recipe in which what stands at the top was handed to the sections.
+
+    Args:
+        body: sections by name.
+        model: whose sections; by default those of the pipeline that the recipe names.
+    """
     shared = copy.deepcopy(dict(body))
     _share_with_audit(shared)
-    RECIPES.get(shared.get("pipeline", DEFAULT), AnyRecipe).share(shared)
+    (model or RECIPES.get(shared.get("pipeline", DEFAULT), AnyRecipe)).share(shared)
     return shared
 
 

@@ -8,9 +8,10 @@ from goldseam.artifacts import digest_folder
 from goldseam.errors import DigestMismatch
 from goldseam.registry.config import PromoteConfig
 from goldseam.registry.recording import CARD_FILE
-from goldseam.registry.tracking import open_tracking, sqlite_file, tracking_uri
+from goldseam.registry.tracking import open_tracking, tracking_uri
 from goldseam.registry.versions import MODEL_TAG, alias_version
 from goldseam.storage.atomic import atomic_folder
+from goldseam.tracking import sqlite_file
 
 
 def fetch_champion(config: PromoteConfig, to: Path) -> Path | None:

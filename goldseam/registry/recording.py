@@ -3,20 +3,19 @@
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from goldseam.artifacts import canonical_json
 from goldseam.errors import MissingInput
-from goldseam.registry.tracking import Tracking, public_uri
 from goldseam.results import Estimate, EvaluationResult, TrainingResult
+from goldseam.tracking import METRIC_BATCH, Tracking, public_uri, registry_keys
 
 MODEL_FOLDER, CARD_FILE = "model", "model_card.md"
 CHECKPOINT_FOLDER = "checkpoint"
-# MLflow's limits: characters of a key, a parameter and a tag; entities of one log_batch
-KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000
-PARAM_BATCH, METRIC_BATCH = 100, 1000
+# MLflow's limits: characters of a parameter and a tag; parameters of one log_batch
+PARAM_LENGTH, TAG_LENGTH, PARAM_BATCH = 6000, 5000, 100
 SECRET = re.compile(r"(?i)passw|secret|credential|(^|_)token$|(api|access|private)_?key$")
 HIDDEN = "***"
 
@@ -79,23 +78,6 @@ def metric_values(evaluation: EvaluationResult) -> dict[str, float]:
         add(f"minus_{other}/", differences)
     names = registry_keys(values)
     return {names[name]: number for name, number in values.items()}
-
-
-def registry_keys(names: Iterable[str]) -> dict[str, str]:
-    """Each name as a key that MLflow accepts; different names stay different."""
-    keys: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in names:
-        # a key must also be a plain relative path: no empty, '.' or '..' parts
-        parts = [part for part in re.sub(r"[^\w./: -]", "_", name).split("/") if part.strip(".")]
-        key = candidate = "/".join(parts)[: KEY_LENGTH - 8] or "_"
-        number = 1
-        while candidate in taken:
-            number += 1
-            candidate = f"{key}_{number}"
-        taken.add(candidate)
-        keys[name] = candidate
-    return keys
 
 
 def _cut(text: str, length: int) -> str:

@@ -19,7 +19,7 @@ from goldseam.registry.recording import (
     record_numbers,
     without_secrets,
 )
-from goldseam.registry.tracking import Tracking, open_tracking, public_uri
+from goldseam.registry.tracking import open_tracking
 from goldseam.registry.versions import (
     GATES_TAG,
     LOGGED_TAG,
@@ -34,6 +34,7 @@ from goldseam.registry.versions import (
 )
 from goldseam.results import EvaluationResult, GateDecision, PromotionResult
 from goldseam.storage.atomic import atomic_folder, write_text
+from goldseam.tracking import Tracking, public_uri
 
 MODEL = "pipeline"
 # formats that run code when they are read; a checkpoint of ours never holds one

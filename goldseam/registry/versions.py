@@ -9,8 +9,8 @@ from goldseam.artifacts import digest_of
 from goldseam.errors import InvalidConfig
 from goldseam.registry.gates import CHAMPION
 from goldseam.registry.recording import MODEL_FOLDER
-from goldseam.registry.tracking import Tracking, public_uri
 from goldseam.results import EvaluationResult, GateDecision
+from goldseam.tracking import Tracking, public_uri
 
 KEY_TAG = "goldseam.promotion_key"
 LOGGED_TAG = "goldseam.logged"

@@ -45,12 +45,15 @@ from goldseam.results.models import (
     PublishResult,
     TrainingResult,
 )
+from goldseam.results.multitask import AffinityResult, ConditionEffect, Transfer
 
 __all__ = [
+    "AffinityResult",
     "AnnotationPlan",
     "AuditResult",
     "BoxCoverage",
     "CategoryRepair",
+    "ConditionEffect",
     "CoverageRow",
     "CrossfitResult",
     "DatasetReference",
@@ -84,6 +87,7 @@ __all__ = [
     "Strategy",
     "Strength",
     "TrainingResult",
+    "Transfer",
     "ValidationResult",
     "Verdict",
 ]

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from goldseam.errors import GoldseamError, MissingInput, OutputExists, StorageFull
+from goldseam.errors import GoldseamError, Interrupted, MissingInput, OutputExists, StorageFull
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 # what the user can mend by naming another place or changing permissions
@@ -104,6 +104,11 @@ def atomic_folder(out: Path, *, replace: bool = False) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def partial_folder(out: Path) -> Path:
+    """Where `resumable_folder` keeps the work for `out` until it is complete."""
+    return out.with_name(out.name + ".partial")
+
+
 @contextlib.contextmanager
 def resumable_folder(out: Path, key: str) -> Iterator[Path]:
     """Like `atomic_folder`, but what an interrupted block leaves is found again by the next one.
@@ -114,9 +119,10 @@ def resumable_folder(out: Path, key: str) -> Iterator[Path]:
 
     Raises:
         StorageFull: the disk filled up; the work so far is kept.
+        Interrupted: the block was asked to end; the work so far is kept.
         MissingInput: the place cannot be written.
     """
-    partial = out.with_name(out.name + ".partial")
+    partial = partial_folder(out)
     # beside the folder, since inside it would have to be removed before the folder is complete
     stamp = out.with_name(out.name + ".partial.key")
     with _disk_errors(out):
@@ -130,7 +136,7 @@ def resumable_folder(out: Path, key: str) -> Iterator[Path]:
         _make_folder(partial)
         try:
             yield partial
-        except StorageFull:
+        except (StorageFull, Interrupted):
             raise
         except GoldseamError:
             # bad input: the same call can only fail again, so there is nothing to go on with

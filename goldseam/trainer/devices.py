@@ -7,6 +7,7 @@ import torch
 
 from goldseam.errors import InvalidConfig
 from goldseam.trainer.config import LoopConfig
+from goldseam.workspace import peak_rss_mib
 
 
 def choose_device(name: str) -> torch.device:
@@ -31,3 +32,10 @@ def autocast(config: LoopConfig, device: torch.device) -> Iterator[None]:
     wanted = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
     with torch.autocast(device.type, torch.bfloat16, enabled=wanted):
         yield
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Most memory taken so far: by PyTorch on a GPU, resident in this process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return peak_rss_mib()

@@ -2,7 +2,7 @@
 
 import functools
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +25,26 @@ from goldseam.dataset.schema import Task
 from goldseam.errors import InvalidConfig
 from goldseam.metrics import Metric
 from goldseam.models.checkpoint import CheckpointConfig, save_checkpoint, transfer
-from goldseam.models.config import DiffusionConfig, ModelConfig
+from goldseam.models.config import DiffusionConfig, ModelConfig, deep_supervision_at
 from goldseam.models.multitask import MultitaskModel
 from goldseam.results import TrainingResult
-from goldseam.storage.atomic import resumable_folder
-from goldseam.trainer.balancing import FixedBalance
+from goldseam.trainer.balancing import build_balance
 from goldseam.trainer.config import LearningConfig
 from goldseam.trainer.devices import choose_device
+from goldseam.trainer.distributed import (
+    is_main,
+    joined,
+    rank,
+    share_of,
+    world_size,
+    written_by_main,
+)
 from goldseam.trainer.loop import fit
 from goldseam.trainer.losses import MultitaskLoss
 from goldseam.trainer.objective import Objective, Supervised
+from goldseam.trainer.pictures import draw_sheet
 from goldseam.trainer.preparation import measure_preprocessing
+from goldseam.trainer.recording import recorded
 from goldseam.trainer.state import Progress
 from goldseam.trainer.validation import predicted_by, score
 
@@ -63,6 +72,7 @@ def learn(
     """Train one model on the training split; validation chooses its weights.
 
     A run that was killed goes on from its last state when it is called again with the same `out`.
+    Processes that `torchrun` started train together; all of them get the result, one writes it.
 
     Args:
         what: name shown beside the progress bar.
@@ -78,44 +88,47 @@ def learn(
         samples_from: makes the training samples from those of the dataset.
 
     Raises:
-        InvalidConfig: a task has no known label in the training split.
+        InvalidConfig: a task has no known label in the training split, or the batch cannot be
+            shared by the processes.
+        Interrupted: SIGTERM came; the same call goes on from the state that was saved.
     """
-    if (done := TrainingResult.completed(out, key)) is not None:
-        return done
+    device = choose_device(config.loop.device)
     specs = {name: dataset.info.task(name) for name in tasks}
-    with resumable_folder(out, key) as folder:
-        # a kill between the result and the renaming leaves both here: nothing is left to learn
-        if not (folder / RESULT_FILE).is_file():
-            table = samples_from(TrainingTable(dataset, "train", tasks, cache=folder / "data"))
-            _require_labels(table.known)
-            model, transferred = _start(
-                dataset, specs, config, diffusion=diffusion, init=init, depth=depth
-            )
-            state = fit(
-                what,
-                model.to(choose_device(config.loop.device)),
-                objective=objective_from(
-                    MultitaskLoss(
-                        specs,
-                        config.loss,
-                        model.preprocessing.values,
-                        diffusion.deep_supervision if diffusion else 0.0,
+    with joined(device):
+        if (done := TrainingResult.completed(out, key)) is not None:
+            return done
+        share_of(config.optimizer.batch_size)
+        with written_by_main(out, key) as folder:
+            # a kill between the result and the renaming leaves both here: nothing is left to learn
+            if not (folder / RESULT_FILE).is_file():
+                table = samples_from(TrainingTable(dataset, "train", tasks, cache=folder / "data"))
+                _require_labels(table.known)
+                model, transferred = _start(
+                    dataset, specs, config, diffusion=diffusion, init=init, depth=depth
+                )
+                with recorded(what, key, config) as recorder:
+                    state = fit(
+                        what,
+                        model.to(device),
+                        objective=objective_from(_supervision(model, config)),
+                        balance=build_balance(config.loss, specs),
+                        batches_from=lambda step: _batches(table, config, step),
+                        validate=lambda kept: _validate(kept, dataset, specs),
+                        optimization=config.optimizer,
+                        loop=config.loop,
+                        state_folder=folder / "state",
+                        transferred=transferred,
+                        balance_rate=config.loss.balance_rate,
+                        recorder=recorder,
+                        draw=lambda kept: {"validation": draw_sheet(kept, dataset, specs)},
                     )
-                ),
-                balance=FixedBalance(config.loss),
-                batches_from=lambda step: _batches(table, config, step),
-                validate=lambda kept: _validate(kept, dataset, specs),
-                optimization=config.optimizer,
-                loop=config.loop,
-                state_folder=folder / "state",
-                transferred=transferred,
-            )
-            save_checkpoint(
-                folder / "checkpoint", model, dataset_digest=dataset.info.digest, stage_key=key
-            )
-            _write_result(key, folder, model, state.progress)
-        for used in ("state", "data"):
-            shutil.rmtree(folder / used, ignore_errors=True)
+                if is_main():
+                    _write_checkpoint(key, folder, model, dataset)
+                    scored = predicted_by(specs, dataset.info.tasks)
+                    _write_result(key, folder, model, state.progress, scored)
+            if is_main():
+                for used in ("state", "data"):
+                    shutil.rmtree(folder / used, ignore_errors=True)
     return TrainingResult.read(out)
 
 
@@ -166,13 +179,14 @@ def learn_rows(
     fit(
         what,
         model.to(choose_device(config.loop.device)),
-        objective=Supervised(MultitaskLoss(specs, config.loss, preprocessing.values, 0.0)),
-        balance=FixedBalance(config.loss),
+        objective=Supervised(_supervision(model, config)),
+        balance=build_balance(config.loss, specs),
         batches_from=lambda step: _batches(table, config, step),
         validate=None,
         optimization=config.optimizer,
         loop=config.loop,
         state_folder=state_folder,
+        balance_rate=config.loss.balance_rate,
     )
     return model
 
@@ -188,7 +202,7 @@ def _require_labels(known: Mapping[str, Array]) -> None:
 
 def _start(
     dataset: Dataset,
-    specs: dict[str, Task],
+    specs: Mapping[str, Task],
     config: LearningConfig,
     *,
     diffusion: DiffusionConfig | None,
@@ -207,27 +221,54 @@ def _start(
     return model, () if init is None else transfer(model, init, depth)
 
 
+def _supervision(model: MultitaskModel, config: LearningConfig) -> MultitaskLoss:
+    """The losses of known labels, and how much initial predictions count as training goes on."""
+    diffusion = model.config.diffusion
+    weight = 0.0 if diffusion is None else functools.partial(deep_supervision_at, diffusion)
+    return MultitaskLoss(model.tasks, config.loss, model.preprocessing.values, weight)
+
+
 def _batches(table: SampleTable, config: LearningConfig, step: int) -> Iterator[Batch]:
-    order = table.order(config.optimizer.batch_size, seed=config.loop.seed, balance=True)
+    """This process's share of the batches from a step on."""
+    order = table.order(
+        share_of(config.optimizer.batch_size),
+        seed=config.loop.seed,
+        rank=rank(),
+        world_size=world_size(),
+        balance=True,
+    )
     augmentation = Augmentation(**config.loop.augment.model_dump())
     return draw_batches(table, order, start_step=step, augmentation=augmentation)
 
 
-def _validate(model: MultitaskModel, dataset: Dataset, specs: dict[str, Task]) -> dict[str, Metric]:
+def _validate(
+    model: MultitaskModel, dataset: Dataset, specs: Mapping[str, Task]
+) -> dict[str, Metric]:
     """Metrics on validation: of the model's tasks, and of the clean versions of noisy ones."""
     tasks = {name: dataset.info.tasks[name] for name in predicted_by(specs, dataset.info.tasks)}
     batches = evaluation_batches(dataset, "validation", list(tasks), EVALUATION_BATCH)
     return score(model, batches, tasks)
 
 
-def _write_result(key: str, folder: Path, model: MultitaskModel, progress: Progress) -> None:
+def _write_checkpoint(key: str, folder: Path, model: MultitaskModel, dataset: Dataset) -> None:
+    digest = dataset.info.digest
+    save_checkpoint(folder / "checkpoint", model, dataset_digest=digest, stage_key=key)
+
+
+def _write_result(
+    key: str, folder: Path, model: MultitaskModel, progress: Progress, scored: Collection[str]
+) -> None:
     best = next(entry for entry in progress.history if entry["step"] == progress.best_step)
     TrainingResult(
         key=key,
         digest=digest_folder(folder / "checkpoint"),
         steps=progress.step,
         best_step=progress.best_step,
-        validation={name: value for name, value in best.items() if "." in name},
+        validation={
+            name: value
+            for name, value in best.items()
+            if "." in name and name.partition(".")[0] in scored
+        },
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         history=tuple(progress.history),
     ).write(folder)

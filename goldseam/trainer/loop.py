@@ -1,31 +1,38 @@
 """The training loop of every stage that learns.
 
 Everything random is a function of (seed, step): the batch, its augmentation, the noise. A run that
-was killed and one that was not therefore end with the same weights, to the bit on a CPU.
+was stopped or killed and one that was not therefore end with the same weights, to the bit on a CPU.
 """
 
+import contextlib
 import copy
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
 from goldseam.dataset.loading import Batch
-from goldseam.metrics import Metric
+from goldseam.errors import Interrupted
 from goldseam.models.multitask import MultitaskModel
-from goldseam.progress import progress
-from goldseam.trainer.balancing import FixedBalance
+from goldseam.progress import Step, progress
+from goldseam.trainer import distributed
+from goldseam.trainer.balancing import Balance, GradientNormBalance
+from goldseam.trainer.balancing.gradients import LastSharedLayer, gradient_cosines
+from goldseam.trainer.compilation import compile_parts
 from goldseam.trainer.config import LoopConfig, OptimizerConfig
 from goldseam.trainer.devices import autocast
+from goldseam.trainer.interruption import Interruption, interruptible
+from goldseam.trainer.measuring import Speed, StepNumbers
 from goldseam.trainer.objective import Objective, StepContext
 from goldseam.trainer.optimizer import build_optimizer, rate_at, set_rate, update_average
+from goldseam.trainer.recording import NoRecorder, Recorder
+from goldseam.trainer.selection import Draw, Selection, Validate
 from goldseam.trainer.state import TrainingState
-from goldseam.trainer.validation import flat_scores, selection_score
 
 NOISE_STREAM = 0x5EA3
+RANK_STRIDE = 0x9E3779B97F4A7C15
 
 
 def fit(
@@ -33,15 +40,21 @@ def fit(
     model: MultitaskModel,
     *,
     objective: Objective,
-    balance: FixedBalance,
+    balance: Balance,
     batches_from: Callable[[int], Iterator[Batch]],
-    validate: Callable[[MultitaskModel], dict[str, Metric]] | None,
+    validate: Validate | None,
     optimization: OptimizerConfig,
     loop: LoopConfig,
     state_folder: Path,
     transferred: tuple[str, ...] = (),
+    balance_rate: float = 0.0,
+    recorder: Recorder | None = None,
+    draw: Draw | None = None,
 ) -> TrainingState:
     """Train until `optimization.steps`; afterwards the model holds the best (or last) weights.
+
+    Where several processes train together, each calls this with its own share of the batches; the
+    first alone validates, writes and holds the best weights.
 
     Args:
         what: name shown beside the progress bar.
@@ -54,29 +67,64 @@ def fit(
         loop: seed, precision, how often to validate and to save.
         state_folder: where states are kept; training goes on from the newest one there.
         transferred: parameters that came from pretraining.
+        balance_rate: learning rate of what the balance learns.
+        recorder: takes the run's numbers and pictures.
+        draw: pictures of the weights that are the best so far.
+
+    Raises:
+        Interrupted: SIGTERM came; the state is saved, and the same call goes on from it.
     """
-    device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = build_optimizer(model, optimization, transferred)
-    average = copy.deepcopy(model) if optimization.average else None
-    state = TrainingState(state_folder, model, average, optimizer)
+    device = model.mean_3.device
+    if loop.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    balance.to(device)
+    optimizer = build_optimizer(
+        model, optimization, transferred, balance=balance, balance_rate=balance_rate
+    )
+    average = copy.deepcopy(model).eval().requires_grad_(False) if optimization.average else None
+    state = TrainingState(state_folder, model, average, optimizer, balance)
     state.restore()
-    done = state.progress.step
-    with progress(what, optimization.steps, done) as advance:
-        for step, batch in zip(range(done, optimization.steps), batches_from(done), strict=False):
-            began = time.perf_counter()
-            value, parts = _train_step(
-                state, objective, balance, batch.to(device), optimization=optimization, loop=loop
-            )
-            state.progress.step = step + 1
-            state.progress.train_seconds += time.perf_counter() - began
-            last = step + 1 == optimization.steps
-            if last or (step + 1) % loop.evaluate_every == 0:
-                _validate(state, validate, loop, value, parts)
-            if last or (step + 1) % loop.checkpoint_every == 0:
+    distributed.wait_for_all()  # nobody writes a state before everybody has read the last one
+    if loop.compile:
+        twice = loop.log_gradients or isinstance(balance, GradientNormBalance)
+        compile_parts(model, twice=twice)
+    recorder = recorder or NoRecorder()
+    selection = Selection(validate, loop, recorder, draw)
+    shared, speed, now = LastSharedLayer(model), Speed(), state.progress
+    done, steps, note = now.step, optimization.steps, ""
+    with _shown(what, steps, done) as advance, interruptible() as interruption:
+        selection.judge(state, interruption)  # where a run was stopped in the middle of it
+        _leave_if_asked(what, state, interruption, steps)
+        for step, batch in zip(range(done, steps), batches_from(done), strict=False):
+            last = step + 1 == steps
+            judged = last or (step + 1) % loop.evaluate_every == 0
+            with speed.step(batch):
+                numbers = _train_step(
+                    state,
+                    objective,
+                    batch.to(device, non_blocking=True),
+                    optimization=optimization,
+                    loop=loop,
+                    shared=shared,
+                    compare_tasks=judged and loop.log_gradients,
+                )
+                logged = judged or (step + 1) % loop.log_every == 0
+                measured = numbers.measured(balance) if logged else {}
+            now.step = step + 1
+            now.train_seconds += speed.last
+            if logged:
+                measured |= speed.measured(device)
+                note = f"loss {measured['loss']:.3f}"
+                recorder.numbers(now.step, measured)
+            if judged:
+                now.unvalidated = measured
+                selection.judge(state, interruption)
+            if last or now.step % loop.checkpoint_every == 0:
                 state.save()
-            advance(note=f"loss {value:.3f}")
-    model.load_state_dict(state.best)
+            _leave_if_asked(what, state, interruption, steps)
+            advance(note=note)
+    if state.best:
+        model.load_state_dict(state.best)
     model.eval()
     return state
 
@@ -84,18 +132,22 @@ def fit(
 def _train_step(
     state: TrainingState,
     objective: Objective,
-    balance: FixedBalance,
     batch: Batch,
     *,
     optimization: OptimizerConfig,
     loop: LoopConfig,
-) -> tuple[float, dict[str, float]]:
-    model, step = state.model, state.progress.step
+    shared: LastSharedLayer,
+    compare_tasks: bool,
+) -> StepNumbers:
+    model, balance, step = state.model, state.balance, state.progress.step
     model.train()
-    generator = None
-    if model.refines:
-        generator = torch.Generator().manual_seed((loop.seed << 32) ^ (NOISE_STREAM << 20) ^ step)
-    images = batch.images_BCHW.contiguous(memory_format=torch.channels_last)
+    seed = (loop.seed << 32) ^ (NOISE_STREAM << 20) ^ step
+    seed = (seed + distributed.rank() * RANK_STRIDE) % 2**64
+    # a backbone that drops paths draws from the global generator
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed) if model.refines else None
+    layout = torch.channels_last if loop.channels_last else torch.contiguous_format
+    images = batch.images_BCHW.contiguous(memory_format=layout)
     context = StepContext(
         step=step,
         steps=optimization.steps,
@@ -103,38 +155,41 @@ def _train_step(
         average=state.average,
         autocast=functools.partial(autocast, loop, images.device),
     )
-    losses = objective(model, dataclasses.replace(batch, images_BCHW=images), context)
-    value = balance(losses)
     state.optimizer.zero_grad(set_to_none=True)
+    losses = objective(model, dataclasses.replace(batch, images_BCHW=images), context)
+    value = balance(losses, functools.partial(shared, images))
+    cosines = gradient_cosines(losses, shared(images)) if compare_tasks else {}
     value.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), optimization.gradient_clip)
-    set_rate(state.optimizer, rate_at(step, optimization))
+    distributed.average_gradients([*model.parameters(), *balance.parameters()])
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), optimization.gradient_clip)
+    rate = rate_at(step, optimization)
+    set_rate(state.optimizer, rate)
     state.optimizer.step()
+    balance.settle()
     if state.average is not None:
         update_average(state.average, model, optimization.average, step)
-    return float(value.detach()), {name: float(loss.detach()) for name, loss in losses.items()}
+    parts = {name: loss.detach() for name, loss in losses.items()}
+    return StepNumbers(value.detach(), parts, norm, rate, cosines)
 
 
-def _validate(
-    state: TrainingState,
-    validate: Callable[[MultitaskModel], dict[str, Metric]] | None,
-    loop: LoopConfig,
-    value: float,
-    parts: dict[str, float],
+def _leave_if_asked(
+    what: str, state: TrainingState, interruption: Interruption, steps: int
 ) -> None:
-    """Score the kept weights; remember them when they are the best so far, or nothing judges."""
-    kept = state.kept
-    kept.eval()
-    if validate is None:
-        state.progress.best_step = state.progress.step
-        state.keep_best()
-        return
-    metrics = validate(kept)
-    found = selection_score(metrics, loop.select, kept.preprocessing.values)
-    now = state.progress
-    entry: dict[str, float | None] = {"step": now.step, "loss": value, "selection": found}
-    entry |= {f"loss.{task}": part for task, part in parts.items()}
-    now.history.append(entry | flat_scores(metrics))
-    if found > now.best_score or not state.best:
-        now.best_score, now.best_step = found, now.step
-        state.keep_best()
+    """End with the state saved when SIGTERM came to any of the processes."""
+    if any(distributed.anywhere([interruption.asked])):
+        state.save()
+        raise Interrupted(what, state.progress.step, steps)
+
+
+def _silent(advance: int = 1, note: str = "") -> None:
+    del advance, note
+
+
+@contextlib.contextmanager
+def _shown(what: str, steps: int, done: int) -> Iterator[Step]:
+    """Progress with an ETA, of the first process alone."""
+    if distributed.is_main():
+        with progress(what, steps, done) as advance:
+            yield advance
+    else:
+        yield _silent

@@ -35,12 +35,21 @@ class StepContext:
     average: MultitaskModel | None = None
     autocast: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
+    @property
+    def share(self) -> float:
+        """Share of the run that is done, in [0, 1)."""
+        return self.step / self.steps
+
 
 class Objective(Protocol):
     """Runs the model on a batch and gives its losses, before any weight.
 
     A name is a task, or a task with a suffix after a dot (`depth.initial`, `depth.teacher`): the
     task's weight counts for both. Losses of nothing known are left out.
+
+    Where several processes train together, gradients are averaged over them. A loss that is to be
+    the one of the whole batch takes its means by `goldseam.trainer.reduction.mean_over`; then each
+    process must come to it, also one that has nothing to add. A plain mean is one of the process.
     """
 
     def __call__(
@@ -60,6 +69,7 @@ class Supervised:
         self, model: MultitaskModel, batch: Batch, context: StepContext
     ) -> dict[str, Tensor]:
         """Losses of the known labels of a batch."""
+        given = model.draw_given(batch.targets, batch.known, context.generator)
         with context.autocast():
-            output = model(batch.images_BCHW, batch.known, context.generator)
-        return self.loss(output, batch.targets, batch.known)
+            output = model(batch.images_BCHW, batch.known, context.generator, given=given)
+        return self.loss(output, batch.targets, batch.known, context.share)

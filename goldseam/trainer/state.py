@@ -15,6 +15,8 @@ from torch import Tensor
 
 from goldseam.models.multitask import MultitaskModel
 from goldseam.storage.atomic import atomic_folder
+from goldseam.trainer.balancing import Balance
+from goldseam.trainer.distributed import is_main
 
 
 @dataclasses.dataclass
@@ -27,6 +29,8 @@ class Progress:
         best_score: that score.
         history: one entry a validation.
         train_seconds: time in training steps, over all restarts.
+        unvalidated: what the step just done measured, while its validation is still to come; a run
+            that is stopped in the middle of a validation begins with it.
     """
 
     step: int = 0
@@ -34,10 +38,11 @@ class Progress:
     best_score: float = float("-inf")
     history: list[dict[str, float | None]] = dataclasses.field(default_factory=list)
     train_seconds: float = 0.0
+    unvalidated: dict[str, float | None] | None = None
 
 
 class TrainingState:
-    """Model, averaged model, optimizer, best weights and progress, saved together."""
+    """Model, averaged model, optimizer, balance, best weights and progress, saved together."""
 
     def __init__(
         self,
@@ -45,13 +50,16 @@ class TrainingState:
         model: MultitaskModel,
         average: MultitaskModel | None,
         optimizer: torch.optim.Optimizer,
+        balance: Balance,
     ) -> None:
         self.folder = folder
         self.model = model
         self.average = average
         self.optimizer = optimizer
+        self.balance = balance
         self.best: dict[str, Tensor] = {}
         self.progress = Progress()
+        self._saved: tuple[int, bool] | None = None
 
     @property
     def kept(self) -> MultitaskModel:
@@ -63,19 +71,28 @@ class TrainingState:
         self.best = {name: value.clone() for name, value in self.kept.state_dict().items()}
 
     def save(self) -> None:
-        """Write the state; a kill at any moment leaves the one before."""
+        """Write the state, in the first process alone; a kill at any moment leaves the one before.
+
+        A state that is written already is not written again.
+        """
         from safetensors.torch import save_file
 
+        now = (self.progress.step, self.progress.unvalidated is None)
+        if self._saved == now or not is_main():
+            return
         name = f"step-{self.progress.step:08d}"
         with atomic_folder(self.folder / name, replace=True) as folder:
             parts = {"model": self.model.state_dict(), "best": self.best}
             if self.average is not None:
                 parts["average"] = self.average.state_dict()
+            if balance := self.balance.state_dict():
+                parts["balance"] = balance
             for part, tensors in parts.items():
                 save_file(_flat(tensors), folder / f"{part}.safetensors")
             save_file(self._optimizer_tensors(), folder / "optimizer.safetensors")
             body = json.dumps(_finite(dataclasses.asdict(self.progress)), indent=1)
             (folder / "state.json").write_text(body + "\n")
+        self._saved = now
         for old in self.folder.glob("step-*"):
             if old.name != name:
                 shutil.rmtree(old)
@@ -95,6 +112,8 @@ class TrainingState:
         self.model.load_state_dict(load_file(folder / "model.safetensors"))
         if self.average is not None:
             self.average.load_state_dict(load_file(folder / "average.safetensors"))
+        if self.balance.state_dict():
+            self.balance.load_state_dict(load_file(folder / "balance.safetensors"))
         self.best = load_file(folder / "best.safetensors")
         self._load_optimizer(load_file(folder / "optimizer.safetensors"))
         return True

@@ -90,6 +90,41 @@ def test_transfer_between_different_networks_is_refused(pretrained):
         transfer(model, folder, "encoder")
 
 
+@pytest.mark.parametrize(
+    "diffusion",
+    [DIFFUSION, DIFFUSION.model_copy(update={"variant": "prediction", "known_labels": 0.3})],
+)
+def test_a_denoiser_can_be_taken_over(tmp_path, images_B3HW, diffusion):
+    source = awaken(build(diffusion, seed=5))
+    with torch.no_grad():
+        for head in getattr(source, "final_heads", {}).values():
+            head.bias += 1
+    save(source, tmp_path / "source")
+    model = build(diffusion)
+    copied = transfer(model, tmp_path / "source", "denoiser")
+    left = {name for name in model.state_dict() if name not in copied}
+    assert {name.partition(".")[0] for name in left} == {"tags"}
+    for task in model.dense:
+        assert torch.equal(model.predict(images_B3HW)[task], source.predict(images_B3HW)[task])
+
+
+def test_a_denoiser_of_other_tasks_is_refused(tmp_path):
+    save(build(DIFFUSION), tmp_path / "source")
+    fewer = {"edge": TASKS["edge"], "cover": TASKS["cover"]}
+    with pytest.raises(InvalidConfig, match="its denoiser is for the dense tasks cover, edge"):
+        transfer(build(DIFFUSION, fewer), tmp_path / "source", "denoiser")
+    with pytest.raises(InvalidConfig, match="has no denoiser"):
+        transfer(build(None), tmp_path / "source", "denoiser")
+
+
+def test_a_new_models_final_heads_begin_as_the_copied_initial_ones(tmp_path):
+    save(build(DIFFUSION, seed=5), tmp_path / "source")
+    model = build(DIFFUSION)
+    transfer(model, tmp_path / "source", "heads")
+    for task, head in model.final_heads.items():
+        assert torch.equal(head.weight, model.heads[task].head.weight)
+
+
 def test_a_backbone_of_transformers_from_a_local_folder(tmp_path, images_B3HW):
     from transformers import ResNetBackbone, ResNetConfig
 

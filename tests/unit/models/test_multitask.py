@@ -85,15 +85,15 @@ def test_the_condition_is_detached_from_the_predictions_but_trains_its_convoluti
 
 
 def test_other_tasks_predictions_matter_only_with_conditioning(images_B3HW):
-    def change(conditioning: bool) -> float:
-        model = awaken(build(DIFFUSION.model_copy(update={"conditioning": conditioning})))
+    def change(condition: str) -> float:
+        model = awaken(build(DIFFUSION.model_copy(update={"condition": condition})))
         before = model(images_B3HW).final["cover"]
         with torch.no_grad():
             model.heads["relief"].head.bias += 5
         return (model(images_B3HW).final["cover"] - before).abs().max().item()
 
-    assert change(conditioning=True) > 1e-4
-    assert change(conditioning=False) == 0
+    assert change("predictions") > 1e-4
+    assert change("none") == 0
 
 
 def test_noise_is_off_without_a_generator_and_repeatable_with_one(images_B3HW):

@@ -19,8 +19,9 @@ from goldseam.registry import stage, versions
 from goldseam.registry.champion import fetch_champion
 from goldseam.registry.config import Gate, PromoteConfig
 from goldseam.registry.stage import promote
-from goldseam.registry.tracking import RegistryFailed, open_tracking
+from goldseam.registry.tracking import open_tracking
 from goldseam.results import EvaluationResult, PromotionResult, TrainingResult
+from goldseam.tracking import RegistryFailed
 
 Evaluate = Callable[..., EvaluationResult]
 Checkpoint = Callable[..., Path]

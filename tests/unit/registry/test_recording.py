@@ -9,11 +9,10 @@ from goldseam.registry.recording import (
     HIDDEN,
     metric_values,
     parameters,
-    registry_keys,
     without_secrets,
 )
-from goldseam.registry.tracking import public_uri
 from goldseam.results import EvaluationResult
+from goldseam.tracking import public_uri, registry_keys
 
 
 def test_secrets_are_hidden() -> None:

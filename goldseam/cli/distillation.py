@@ -1,0 +1,66 @@
+"""What follows training, one stage alone: `goldseam distil | affinity`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from goldseam.cli.options import (
+    DatasetFolder,
+    Device,
+    Out,
+    RecipeName,
+    Set,
+    checkpoint,
+    log,
+    section,
+    show_training,
+)
+
+
+def distil(
+    folder: DatasetFolder,
+    teacher: Annotated[Path, typer.Option(help="Output of 'goldseam train'.")],
+    out: Out,
+    source: RecipeName = None,
+    device: Device = None,
+    set_: Set = None,
+) -> None:
+    """Teach a model that needs one pass what a slower one predicts."""
+    from goldseam.dataset.reading import open_dataset
+    from goldseam.multitask.distillation import distil as stage
+
+    log()
+    options = section("distil", source, folder, set_, device)
+    show_training(stage(options, open_dataset(folder), checkpoint(teacher), out))
+
+
+def affinity(
+    folder: DatasetFolder,
+    model: Annotated[Path, typer.Option("--model", help="Output of 'goldseam train'.")],
+    out: Out,
+    single: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TASK=DIR", help="A model that was trained for one task alone."),
+    ] = None,
+    source: RecipeName = None,
+    device: Device = None,
+    set_: Set = None,
+) -> None:
+    """Measure which tasks help which inside a model, and warn of tasks that lose by company."""
+    from goldseam.dataset.reading import open_dataset
+    from goldseam.errors import InvalidConfig
+    from goldseam.multitask.affinity import affinity as stage
+
+    log()
+    alone: dict[str, Path] = {}
+    for given in single or ():
+        task, equals, path = given.partition("=")
+        if not equals:
+            raise InvalidConfig(f"--single {given} has no '='.", remedy="Write TASK=DIR.")
+        alone[task] = checkpoint(Path(path))
+    options = section("affinity", source, folder, set_, device)
+    result = stage(options, open_dataset(folder), checkpoint(model), out, single=alone)
+    for sentence in result.sentences:
+        typer.echo(f"- {sentence}")
+    typer.echo(f"page {out / result.page}")

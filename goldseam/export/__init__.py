@@ -1,0 +1,1 @@
+"""Trained models outside of goldseam: torch.export programs, ONNX, and MLflow's scoring server."""

@@ -1,0 +1,95 @@
+"""What a model gives: channels of each kind of task, training outputs, predictions.
+
+Shapes: B batch, K labeled images of a task, C_t channels of task t, H and W pixels.
+"""
+
+import dataclasses
+
+import pydantic
+import torch.nn.functional as F
+from torch import Tensor
+
+from goldseam.dataset.schema import Kind, Task
+
+DENSE = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY, Kind.REGRESSION, Kind.NORMALS)
+NORMAL_CHANNELS = 3
+
+
+class Preprocessing(pydantic.BaseModel):
+    """What is done to pixels and values before the network sees them; part of every checkpoint.
+
+    Attributes:
+        mean: of each channel, for images in [0, 1].
+        std: of each channel.
+        values: regression task → (center, spread) of its known training values.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    values: dict[str, tuple[float, float]] = {}
+
+    def scale_of(self, task: str) -> tuple[float, float]:
+        """(center, spread) of a regression task; (0, 1) where nothing was measured."""
+        return self.values.get(task, (0.0, 1.0))
+
+
+@dataclasses.dataclass
+class Output:
+    """What a training step needs.
+
+    Attributes:
+        rows: dense task → indices K of the images that were computed with gradients.
+        initial: dense task → `K C_t H W` logits (segmentation, boundary, saliency),
+            standardized values (regression) or vectors of any length (normals).
+        final: the same after the denoiser; empty for the plain model.
+        tags: tags task → `B C` logits.
+    """
+
+    rows: dict[str, Tensor]
+    initial: dict[str, Tensor]
+    final: dict[str, Tensor]
+    tags: dict[str, Tensor]
+
+
+def channels_of(task: Task) -> int:
+    """Output channels C_t of a dense task."""
+    if task.kind is Kind.SEGMENTATION:
+        return len(task.categories)
+    return NORMAL_CHANNELS if task.kind is Kind.NORMALS else 1
+
+
+def head_channels(task: Task, saliency_channels: int) -> int:
+    """Channels of a dense task's last layer: those of its output, or the pair of a softmax."""
+    return saliency_channels if task.kind is Kind.SALIENCY else channels_of(task)
+
+
+def one_logit(task: Task, raw_KCHW: Tensor) -> Tensor:
+    """The output of a head; of a saliency softmax the logit with the same probability."""
+    if task.kind is Kind.SALIENCY and raw_KCHW.shape[1] == 2:
+        return raw_KCHW[:, 1:] - raw_KCHW[:, :1]
+    return raw_KCHW
+
+
+def prediction(task: Task, logits_BCHW: Tensor, scale: tuple[float, float]) -> Tensor:
+    """What a dense task's output means.
+
+    Args:
+        task: whose output.
+        logits_BCHW: see `Output`.
+        scale: (center, spread) of a regression task.
+
+    Returns:
+        Segmentation `B C H W` probabilities; boundary and saliency `B H W` probabilities;
+        regression `B H W` in the task's unit; normals `B 3 H W` of length 1. All float32.
+    """
+    logits_BCHW = logits_BCHW.float()
+    if task.kind is Kind.SEGMENTATION:
+        return logits_BCHW.softmax(dim=1)
+    if task.kind is Kind.NORMALS:
+        return F.normalize(logits_BCHW, dim=1)
+    if task.kind is Kind.REGRESSION:
+        center, spread = scale
+        return logits_BCHW[:, 0] * spread + center
+    return logits_BCHW[:, 0].sigmoid()

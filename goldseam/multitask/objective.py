@@ -1,0 +1,52 @@
+"""Known labels, a teacher and consistency between tasks in one forward pass."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from goldseam.dataset.batch import Batch
+from goldseam.models.multitask import MultitaskModel
+from goldseam.multitask.photometry import Photometry
+from goldseam.multitask.terms import Seen, Term, union
+from goldseam.trainer.losses import MultitaskLoss
+from goldseam.trainer.objective import StepContext
+
+
+class Combined:
+    """The losses of known labels and those of further terms.
+
+    Each dense task is computed on the images that carry it and on those that a term asks for; the
+    losses of known labels stay means over what is known. Where several processes train together, a
+    term's mean is one of the process.
+
+    Args:
+        loss: of known labels.
+        terms: what else counts.
+        photometry: change of the images that the student sees; None shows them as they are.
+    """
+
+    def __init__(
+        self, loss: MultitaskLoss, terms: Sequence[Term], photometry: Photometry | None = None
+    ) -> None:
+        self.loss = loss
+        self.terms = tuple(terms)
+        self.photometry = photometry
+
+    def __call__(
+        self, model: MultitaskModel, batch: Batch, context: StepContext
+    ) -> dict[str, Tensor]:
+        """Losses of a step, by the names of supervised learning and `task.suffix` of each term."""
+        computed = dict(batch.known)
+        for term in self.terms:
+            computed = union(computed, term.images(batch.known))
+        images = batch.images_BCHW
+        if self.photometry is not None:
+            images = self.photometry(images, context.step)
+        given = model.draw_given(batch.targets, batch.known, context.generator)
+        with context.autocast():
+            output = model(images, computed, context.generator, given=given)
+        losses = self.loss(output, batch.targets, batch.known, context.share)
+        seen = Seen(model, output)
+        for term in self.terms:
+            losses |= term.losses(seen, batch, context)
+        return losses

@@ -1,0 +1,48 @@
+"""The contact sheet of a prediction run: every picture beside what the model says about it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from goldseam.dataset.schema import Kind, Task
+from goldseam.page import amount, percent, render
+from goldseam.prediction.writing import Prediction
+from goldseam.storage.atomic import write_text
+
+PAGE_FILE = "index.html"
+TEMPLATES = Path(__file__).parent / "templates"
+SHOWN_IMAGES = 200
+SHOWN_TAGS = 8
+
+
+def write_page(
+    folder: Path,
+    images: Sequence[Prediction],
+    tasks: Mapping[str, Task],
+    skipped: Sequence[tuple[str, str]],
+) -> None:
+    """Write `index.html`; it names the drawings beside it, and shows the first 200 pictures."""
+    dense = [name for name, task in tasks.items() if task.kind is not Kind.TAGS]
+    html = render(
+        TEMPLATES,
+        "predictions.html.j2",
+        images=[(image, _sentences(image, tasks)) for image in images[:SHOWN_IMAGES]],
+        total=len(images),
+        dense=dense,
+        skipped=skipped,
+    )
+    write_text(folder / PAGE_FILE, html)
+
+
+def _sentences(image: Prediction, tasks: Mapping[str, Task]) -> dict[str, str]:
+    """Task → what its drawing cannot say."""
+    said: dict[str, str] = {}
+    for task, shares in image.shares.items():
+        largest = sorted(shares.items(), key=lambda pair: -pair[1])
+        said[task] = ", ".join(f"{name} {percent(share)}" for name, share in largest if share)
+    for task, (low, mean, high) in image.ranges.items():
+        unit = tasks[task].unit or ""
+        said[task] = f"{amount(low, unit)} to {amount(high, unit)}, on average {amount(mean, unit)}"
+    for task, tags in image.tags.items():
+        likely = sorted(tags.items(), key=lambda pair: -pair[1])[:SHOWN_TAGS]
+        said[task] = ", ".join(f"{name} {percent(p, 0)}" for name, p in likely)
+    return said
