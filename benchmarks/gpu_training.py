@@ -134,12 +134,15 @@ class Numbers:
         self.of_step: dict[int, dict[str, float | None]] = {}
 
     def numbers(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Keep them by step."""
         self.of_step.setdefault(step, {}).update(values)
 
     def pictures(self, step: int, pictures: Mapping[str, object]) -> None:
+        """Nothing draws any here."""
         del step, pictures
 
     def series(self, name: str) -> dict[int, float]:
+        """Step → the number of that name."""
         return {
             step: value
             for step, values in self.of_step.items()
@@ -188,6 +191,7 @@ def train(
     seed: int,
     device: torch.device,
     batches: list[Batch],
+    *,
     steps: int,
     loop: Mapping[str, object],
     learning_rate: float,
@@ -263,7 +267,9 @@ def measure(
             torch.cuda.reset_peak_memory_stats()
         with busy(device) as samples:
             loop = {"log_every": min(WINDOW, steps), **way.loop}
-            _, numbers = train(config, seed, device, [batch], steps, loop, 2e-5)
+            _, numbers = train(
+                config, seed, device, [batch], steps=steps, loop=loop, learning_rate=2e-5
+            )
         rates = numbers.series("images_per_second")
         rate = statistics.median(value for step, value in rates.items() if step > steps // 3)
         memory = max(numbers.series("memory_mib").values()) / 1024
@@ -291,7 +297,8 @@ def agree(seed: int, device: torch.device, steps: int) -> Agreement:
     loop = {"precision": "fp32", "log_every": 1}
     places = (torch.device("cpu"), device)
     (one, ours), (other, theirs) = (
-        train(SMALL, seed, place, batches, steps, loop, 1e-3) for place in places
+        train(SMALL, seed, place, batches, steps=steps, loop=loop, learning_rate=1e-3)
+        for place in places
     )
     mine, their = ours.series("loss"), theirs.series("loss")
     images = batches[0].images_BCHW

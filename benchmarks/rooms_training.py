@@ -281,13 +281,11 @@ def _rendered(images: int) -> Path:
 
 def _forget(full: Path, folder: Path, labels: Labels) -> None:
     """Write the dataset in which training labels outside the mask are unknown."""
-    from goldseam.dataset.partial import LabelMask, apply_mask, budget, label_mask
+    from goldseam.dataset.partial.apply import apply_mask, draw_mask, scale_mask
     from goldseam.dataset.reading import open_dataset
 
     dataset = open_dataset(full)
-    ids = dataset.image_ids("train")
-    known_NT = label_mask(len(ids), TASKS, labels.regime, seed=labels.seed)
+    mask = draw_mask(dataset, labels.regime, seed=labels.seed, tasks=TASKS)
     if not math.isclose(labels.share, 1.0):
-        known_NT = budget(known_NT, labels.share, seed=labels.seed)
-    mask = LabelMask(image_ids=tuple(ids), tasks=TASKS, known_NT=known_NT)
+        mask = scale_mask(dataset, mask, labels.share, seed=labels.seed)
     apply_mask(dataset, mask, folder)

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -86,9 +87,11 @@ def checkpoint(folder: Path) -> Path:
 
 def show_training(result: "TrainingResult") -> None:
     """Say which weights were kept and what they score on validation."""
+    if os.environ.get("RANK", "0") != "0":  # one of the processes of `torchrun` says it
+        return
     typer.echo(f"best weights at step {result.best_step} of {result.steps}, on validation:")
     for name, value in result.validation.items():
-        if value is not None and not name.startswith("loss."):
+        if value is not None:
             typer.echo(f"  {name:24} {value:.4f}")
     typer.echo(f"model {result.checkpoint}")
 

@@ -150,6 +150,8 @@ def _curve_metrics(trainings: Mapping[str, TrainingResult]) -> list[str]:
             loss = loss or entry.get("loss") is not None
             for name, value in entry.items():
                 task = name.partition(".")[0]
-                if is_whole(name) and task != "loss" and value is not None:
+                # of what training says of itself: losses, and the weights of a balance
+                known = task not in ("loss", "weight") and value is not None
+                if known and is_whole(name):
                     of_task.setdefault(task, name)
     return (["loss"] if loss else []) + list(of_task.values())

@@ -11,8 +11,9 @@ from typing import Any
 
 from goldseam.dataset.schema import Kind, Task
 from goldseam.export.pyfunc import IMAGE_COLUMN, PARAMETERS
-from goldseam.models.checkpoint import CONFIG_FILE
 
+# as in `goldseam.models.checkpoint`, which would import torch for it
+CONFIG_FILE = "config.json"
 LOADER = "goldseam.export.pyfunc"
 MODEL_FILE, REQUIREMENTS_FILE, ENVIRONMENT_FILE = "MLmodel", "requirements.txt", "python_env.yaml"
 SERVING_FILES = (MODEL_FILE, REQUIREMENTS_FILE, ENVIRONMENT_FILE)

@@ -7,7 +7,7 @@ from pathlib import Path
 from goldseam.artifacts import digest_folder
 from goldseam.errors import DigestMismatch
 from goldseam.registry.config import PromoteConfig
-from goldseam.registry.recording import CARD_FILE
+from goldseam.registry.recording import ADDED_FILES
 from goldseam.registry.tracking import open_tracking, tracking_uri
 from goldseam.registry.versions import MODEL_TAG, alias_version
 from goldseam.storage.atomic import atomic_folder
@@ -17,8 +17,8 @@ from goldseam.tracking import sqlite_file
 def fetch_champion(config: PromoteConfig, to: Path) -> Path | None:
     """Fetch the checkpoint that carries the alias.
 
-    The model card stays in the registry: the folder holds the checkpoint's own files, so its digest
-    is that of the checkpoint that was registered.
+    The model card and what MLflow serves it by stay in the registry: the folder holds the
+    checkpoint's own files, so its digest is that of the checkpoint that was registered.
 
     Args:
         config: where the registry is; its gates do not matter.
@@ -46,7 +46,8 @@ def fetch_champion(config: PromoteConfig, to: Path) -> Path | None:
                 artifact_uri=version.source, dst_path=scratch, tracking_uri=tracking.uri
             )
             shutil.copytree(found, folder, dirs_exist_ok=True)
-            (folder / CARD_FILE).unlink(missing_ok=True)
+            for name in ADDED_FILES:
+                (folder / name).unlink(missing_ok=True)
             expected, digest = version.tags.get(MODEL_TAG), digest_folder(folder)
             if expected is not None and digest != expected:
                 raise DigestMismatch(

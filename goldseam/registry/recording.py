@@ -9,10 +9,13 @@ from typing import Any
 
 from goldseam.artifacts import canonical_json
 from goldseam.errors import MissingInput
+from goldseam.export.servable import SERVING_FILES, write_serving_files
 from goldseam.results import Estimate, EvaluationResult, TrainingResult
 from goldseam.tracking import METRIC_BATCH, Tracking, public_uri, registry_keys
 
 MODEL_FOLDER, CARD_FILE = "model", "model_card.md"
+# what a registered model folder holds beside the checkpoint's own files
+ADDED_FILES = (CARD_FILE, *SERVING_FILES)
 CHECKPOINT_FOLDER = "checkpoint"
 # MLflow's limits: characters of a parameter and a tag; parameters of one log_batch
 PARAM_LENGTH, TAG_LENGTH, PARAM_BATCH = 6000, 5000, 100
@@ -155,12 +158,18 @@ def record_files(
     evaluation: EvaluationResult,
     artifacts: Mapping[str, Path],
 ) -> None:
-    """Log the model folder with its card, the recipe, the evaluation, and what else is given."""
+    """Log the model folder, the recipe, the evaluation, and what else is given.
+
+    Beside the checkpoint's own files stand the model card and what MLflow needs to serve it.
+    """
     import yaml
 
     client = tracking.client
     client.log_artifacts(run_id, str(model), MODEL_FOLDER)
     client.log_text(run_id, card, f"{MODEL_FOLDER}/{CARD_FILE}")
+    with tempfile.TemporaryDirectory() as folder:
+        write_serving_files(model, Path(folder), run_id=run_id)
+        client.log_artifacts(run_id, folder, MODEL_FOLDER)
     text = yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True, width=100)
     client.log_text(run_id, text, "recipe.yaml")
     with tempfile.TemporaryDirectory() as folder:

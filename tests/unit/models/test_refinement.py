@@ -6,11 +6,13 @@ import torch
 from goldseam.dataset.schema import Kind
 from goldseam.errors import InvalidConfig
 from goldseam.models.config import DiffusionConfig
+from goldseam.models.denoiser import Denoiser
 from tests.unit.models.conftest import (
     BATCH,
     DENSE_TASKS,
     NETWORK,
     TASKS,
+    TableNoise,
     awaken,
     build,
     final_loss,
@@ -202,3 +204,20 @@ def test_two_saliency_channels_are_one_logit_of_the_same_probability(images_B3HW
     found = model.predict(images_B3HW, initial=True)["object"]
     assert torch.allclose(found, raw.softmax(dim=1)[:, 1], atol=1e-6)
     assert model.tasks["object"].kind is Kind.SALIENCY
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_network_that_knows_the_noise_takes_all_of_it_away(relative):
+    """It predicts noise of unit size, however strongly the noise was scaled."""
+    options = {"relative_noise": relative, "noise_scale": {"cover": 3.0}, "beta_end": 0.3}
+    config = change(parameterization="epsilon", residual="none", steps=1, **options)
+    denoiser = Denoiser(config, {"cover": 8}, 8)
+    start_KDHW = 5 * torch.randn(2, 8, 4, 4)
+
+    class Oracle(torch.nn.Module):
+        def forward(self, x_KDHW):
+            return TableNoise()("cover", 0, None, x_KDHW.shape)
+
+    denoiser.after["cover"] = Oracle()
+    found = denoiser({"cover": start_KDHW}, {"cover": None}, None, noise=TableNoise())["cover"]
+    assert torch.allclose(found, start_KDHW, atol=1e-4)

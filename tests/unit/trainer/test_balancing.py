@@ -188,7 +188,7 @@ def test_the_last_shared_layer_is_the_one_that_runs_last():
         decoder=decoder,
         training=True,
         eval=lambda: None,
-        train=lambda mode: None,
+        train=lambda _mode: None,
         shared_features=lambda images: (decoder(images), None),
     )
     assert LastSharedLayer(model)(torch.zeros(2, 3, 4, 4)) is decoder.last.weight

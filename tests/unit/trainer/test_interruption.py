@@ -50,7 +50,7 @@ def terminated_in(monkeypatch, module, name, call):
 
 @pytest.mark.parametrize("balance", ["uncertainty", "gradient_norm"])
 @pytest.mark.parametrize(
-    ("module", "name", "call", "step"),
+    "moment",
     [
         (loop_module, "_train_step", 3, 3),  # in the middle of the third step, which is finished
         (learning_module, "_validate", 1, 4),  # in a validation, which begins again
@@ -58,8 +58,9 @@ def terminated_in(monkeypatch, module, name, call):
     ],
 )
 def test_a_terminated_run_ends_with_the_same_weights(
-    tmp_path, disc_data, monkeypatch, module, name, call, step, balance
+    tmp_path, disc_data, monkeypatch, moment, balance
 ):
+    module, name, call, step = moment
     options = config(loss=LossConfig(balance=balance))
     straight = train(options, disc_data, tmp_path / "straight")
     with monkeypatch.context() as patched:
@@ -91,7 +92,7 @@ def test_a_terminated_run_ends_with_the_same_weights(
 def test_a_block_that_may_be_left_is_left_at_once():
     reached = []
     with interruptible() as interruption:
-        with pytest.raises(Asked), interruption.at_once():
+        with pytest.raises(Asked), interruption.at_once():  # noqa: PT012
             os.kill(os.getpid(), signal.SIGTERM)
             reached.append("after the signal")
         assert interruption.asked

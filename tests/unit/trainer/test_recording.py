@@ -76,7 +76,7 @@ def test_a_run_is_found_in_mlflow_with_its_curves_and_pictures(tmp_path, disc_da
 
 def test_a_run_that_goes_on_is_the_same_run(tmp_path, server):
     known = set(runs(server))
-    with (
+    with (  # noqa: PT012
         pytest.raises(Interrupted),
         recorded("train", "sha256:resumed", config()) as recorder,
     ):
@@ -164,7 +164,7 @@ def test_what_waited_for_a_server_is_written_when_it_answers(server, monkeypatch
 def test_a_server_that_hangs_does_not_hold_up_the_end(monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setattr(recording, "CLOSE_SECONDS", 0.1)
-    monkeypatch.setattr(MlflowRecorder, "_flush", lambda self: time.sleep(3))
+    monkeypatch.setattr(MlflowRecorder, "_flush", lambda _self: time.sleep(3))
     began = time.monotonic()
     with (
         caplog.at_level(logging.WARNING, logger="goldseam.trainer.recording"),

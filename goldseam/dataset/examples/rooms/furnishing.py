@@ -224,7 +224,7 @@ def _at_table(model: Model, table: Piece, random: np.random.Generator) -> Piece:
 
 
 def _on_top(model: Model, others: Sequence[Piece], random: np.random.Generator) -> Piece | None:
-    """On a table or cabinet that is large enough; else on the floor."""
+    """On a table or cabinet that is large enough; None when there is none."""
     reach = max(model.card.size[0], model.card.size[2])
     supports = [
         piece

@@ -70,7 +70,7 @@ class Model:
         uv_V2: float32, texture coordinates, v upwards, repeating.
         face_F3: int64, rows of `position_V3`.
         material_F: int64, rows of the next four.
-        color_M3: float32, linear in the stored 8-bit values, 0 to 1.
+        color_M3: float32 RGB as stored (gamma 2.2), 0 to 1.
         texture_M: int64, index into the library's textures; -1 where there is none.
         glow_M: float32, how much the surface shines by itself, 0 to 1.
     """
