@@ -27,7 +27,7 @@ HEADLINE = {
     "normals": ("mean", True),
     "boundary": ("f1", False),
 }
-LOWER_IS_BETTER = {task: lower for task, (_, lower) in HEADLINE.items()}
+LOWER_IS_BETTER = tuple(task for task, (_, lower) in HEADLINE.items() if lower)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Ledger:
 
 def train_all(runs: Iterable[Run], ledger: Ledger, *, jobs: int | None = None) -> list[Score]:
     """Train what the ledger lacks, one process a core and one thread a process; all scores."""
-    runs = list(runs)
+    runs = list({run.name: run for run in runs}.values())
     missing = [run for run in runs if ledger.find(run) is None]
     if missing:
         context = multiprocessing.get_context("spawn")
@@ -257,8 +257,10 @@ def labeled_rooms(labels: Labels) -> Path:
     Several processes may ask for it at once: one makes it, the others wait.
     """
     WORK.mkdir(parents=True, exist_ok=True)
-    folder = WORK / "data" / (
-        f"{labels.regime}-{labels.seed}-{labels.images}-{labels.share:g}".replace(".", "_")
+    folder = (
+        WORK
+        / "data"
+        / (f"{labels.regime}-{labels.seed}-{labels.images}-{labels.share:g}".replace(".", "_"))
     )
     with (WORK / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -119,7 +119,7 @@ def main(quick: bool, out: Path | None) -> None:
     }
     models |= dict(zip(students, make_models(list(students.values())), strict=True))
 
-    lower = [task for task, is_lower in LOWER_IS_BETTER.items() if is_lower]
+    lower = LOWER_IS_BETTER
     rows = []
     for seed, folder in folders.items():
         own = {name: model for (s, name), model in models.items() if s == seed}

@@ -95,7 +95,7 @@ def main(quick: bool, out: Path | None) -> None:
     later = [Job(place, scale.config(key[1])) for key, place in later_places.items()]
     retrained = dict(zip(masks, make_models(later), strict=True))
 
-    lower = [task for task, is_lower in LOWER_IS_BETTER.items() if is_lower]
+    lower = LOWER_IS_BETTER
     before = {s: headline(scores_on_test(models[s], places[s])) for s in starts}
     rows = []
     for (beginning, seed, policy), after_NT in masks.items():

@@ -175,3 +175,14 @@ def test_relative_noise_is_in_units_of_each_image():
     expected = 0.5 * x_KDHW.square().mean((1, 2, 3)).sqrt()
     assert torch.allclose(scale_K111[:, 0, 0, 0], expected)
     assert noise_scale(x_KDHW, 0.5, relative=False) == 0.5
+
+
+def test_every_noisy_step_takes_a_draw_of_its_own():
+    transitions = linear_schedule(3, 1e-2, 0.3).ddpm()
+    start, draws = torch.randn(2, 3, 4, 4), [torch.randn(2, 3, 4, 4) for _ in range(3)]
+    first, second, _ = transitions
+    x = first.signal * start + first.noise * draws[0]
+    for transition, noise in ((first, draws[1]), (second, draws[2])):
+        x = (transition.x0 * 0.9 + transition.xt) * x + transition.std * noise
+    (found,) = denoise(transitions, [start], lambda xs, _: [0.9 * xs[0]], [draws])
+    assert torch.allclose(found, 0.9 * x, atol=1e-6)

@@ -19,7 +19,6 @@ TASKS = {
     "tags": Task(kind=Kind.TAGS, categories=("disk", "bar")),
 }
 STRIDE = 4
-VARIANTS = ("plain", "feature", "prediction")
 
 
 def make_model(variant: str = "plain", *, levels: int = 3) -> MultitaskModel:

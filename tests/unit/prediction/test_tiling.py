@@ -160,7 +160,7 @@ def test_any_size_is_padded_and_cut_back(size):
 
 
 @pytest.mark.parametrize(
-    ("variant", "levels", "stride"), [("plain", 1 + 2, 4), ("plain", 5, 16), ("feature", 2, 4)]
+    ("variant", "levels", "stride"), [("plain", 3, 4), ("plain", 5, 16), ("feature", 2, 4)]
 )
 def test_stride_is_that_of_the_coarsest_level_and_of_the_tokens(variant, levels, stride):
     assert model_stride(make_model(variant, levels=levels)) == stride

@@ -69,6 +69,10 @@ DERIVATIONS = (
         rule="boundary_from_segmentation",
         single_instance=("floor", "ceiling"),
     ),
+    # doors, windows and pictures stand out from the wall: no boundary of these rooms lies flat
+    Derivation(
+        source="depth", target="boundary", rule="boundary_from_depth", field_of_view=FIELD_OF_VIEW
+    ),
 )
 
 

@@ -1,0 +1,330 @@
+"""Does the default way to train from partial labels beat well-tuned multi-task training?
+
+Rows of equal seed and label regime share labels, order of images, augmentation and first weights.
+Controls that a sceptic asks for: single-task models on the same labels (the references of the mean
+relative gain), the plain multi-task model with more parameters, and with as much compute; each
+part of the default alone; the published configuration; all labels. Learning rate and loss weights
+come from `benchmarks/multitask_rooms_tuning.py`, which sees other seeds and validation images only.
+Weights and thresholds are chosen on validation, the numbers are of the test split, whose furniture
+no model has seen. Rooms are rendered, not photographed. Resumable: finished runs stand below
+runs/rooms.
+"""
+
+import copy
+import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from report import arguments, report
+from rooms_training import (
+    LOWER_IS_BETTER,
+    SIZE,
+    TASKS,
+    WORK,
+    Labels,
+    Ledger,
+    Run,
+    Score,
+    labeled_rooms,
+    train_all,
+)
+
+SEEDS = (0, 1, 2, 3, 4)
+REGIMES = ("one_label", "random_label")
+IMAGES = 400
+STEPS = 1200
+BUDGETS = (0.25, 4.0)
+NETWORK: dict[str, Any] = {
+    "encoder": {"width": 32, "levels": 3, "stem_stride": 4},
+    "decoder_width": 32,
+    "task_blocks": 1,
+}
+LEARNING_RATE = 3e-3
+WEIGHTS = {"segmentation": 1.0, "depth": 2.0, "normals": 6.0, "boundary": 1.0}
+# the denoiser is given real work: deep supervision fades, tokens are fine, its head is its own
+DENOISER: dict[str, Any] = {
+    "steps": 2,
+    "token_stride": 2,
+    "token_width": 64,
+    "deep_supervision": 0.5,
+    "deep_supervision_end": 0.0,
+}
+NO_NOISE = dict.fromkeys(TASKS, 0.0)
+PLAIN, DEFAULT = "multi-task", "default"
+SINGLE = "single-task"
+# rows whose gain over plain training is claimed, against these
+CONTROLS = ("multi-task, more parameters", "multi-task, as much compute")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One model of one seed.
+
+    Attributes:
+        row: name.
+        regime: of the labels.
+        seed: of labels, weights and order.
+        share: of the labels.
+        test: task → score; for `single-task` those of one model a task.
+        initial: the same before the denoiser; empty without one.
+        delta_m: mean relative gain over the single-task models, percent; None for other shares.
+        gain: mean relative gain over plain multi-task training of the same labels, percent.
+        step_ms: of a training step, beside other runs on the same machine.
+        image_ms: to predict one image, all tasks.
+        parameters: of the model.
+    """
+
+    row: str
+    regime: str
+    seed: int
+    share: float
+    test: dict[str, float]
+    initial: dict[str, float]
+    delta_m: float | None
+    gain: float | None
+    step_ms: float
+    image_ms: float
+    parameters: int
+
+
+def options(seed: int, steps: int, **changes: Any) -> dict[str, Any]:
+    """Options of the train stage; plain multi-task training where nothing is changed."""
+    made = {
+        "tasks": list(TASKS),
+        "network": copy.deepcopy(NETWORK),
+        "optimizer": {
+            "steps": steps,
+            "batch_size": 16,
+            "learning_rate": LEARNING_RATE,
+            "average": 0.99,
+        },
+        "loss": {"weights": dict(WEIGHTS)},
+        "loop": {
+            "seed": seed,
+            "device": "cpu",
+            "augment": {"symmetry": "flip"},
+            "evaluate_every": max(steps // 4, 1),
+            "checkpoint_every": steps,
+        },
+        "derive": "none",
+    }
+    return made | changes
+
+
+def default(seed: int, steps: int, **changes: Any) -> dict[str, Any]:
+    """What goldseam does unless told otherwise: labels that follow from other labels are used."""
+    return options(seed, steps, **{"derive": "declared", **changes})
+
+
+def plan(labels: Labels, steps: int) -> list[Run]:
+    """Every row of one seed and regime."""
+    seed = labels.seed
+
+    def run(row: str, config: Mapping[str, Any], of: Labels = labels, **more: Any) -> Run:
+        return Run(row, of, dict(config), **more)
+
+    def denoiser(**changes: Any) -> dict[str, Any]:
+        return {"diffusion": {**DENOISER, **changes}}
+
+    wider = {**NETWORK, "task_blocks": matched_blocks()}
+    runs = [run(f"{SINGLE} {task}", options(seed, steps, tasks=[task])) for task in TASKS]
+    student = {
+        "network": copy.deepcopy(NETWORK),
+        **{key: options(seed, steps)[key] for key in ("optimizer", "loss", "loop")},
+    }
+    runs += [
+        run(PLAIN, options(seed, steps)),
+        run(CONTROLS[0], options(seed, steps, network=wider)),
+        run(CONTROLS[1], options(seed, round(steps * compute_ratio(labels)))),
+        run("consistency alone", options(seed, steps, consistency={"weight": 0.5})),
+        run("mean teacher alone", options(seed, steps, teacher={"weight": 0.5})),
+        run(DEFAULT, default(seed, steps), students={"default, distilled": student}),
+        run("refinement without noise", options(seed, steps, **denoiser(noise_scale=NO_NOISE))),
+        run("refinement without conditioning", options(seed, steps, **denoiser(condition="none"))),
+        run("feature diffusion", options(seed, steps, **denoiser())),
+        run(
+            "prediction diffusion",
+            options(seed, steps, **denoiser(variant="prediction", relative_noise=True)),
+        ),
+        run(
+            "feature diffusion as published",
+            options(
+                seed,
+                steps,
+                diffusion={
+                    "steps": 2,
+                    "residual": "none",
+                    "head": "published",
+                    "token_pooling": "bilinear",
+                    "token_width": 32,
+                    "token_stride": 4,
+                    "blocks": 4,
+                },
+            ),
+        ),
+        run(
+            "default + feature diffusion",
+            default(seed, steps, **denoiser()),
+            students={"default + feature diffusion, distilled to one step": student},
+        ),
+        run("all labels", options(seed, steps), dataclasses.replace(labels, regime="full")),
+    ]
+    for share in BUDGETS:
+        fewer = (
+            dataclasses.replace(labels, share=share)
+            if share < 1
+            else dataclasses.replace(labels, images=round(labels.images * share))
+        )
+        runs += [
+            run(f"{PLAIN}, labels x {share:g}", options(seed, steps), fewer),
+            run(f"{DEFAULT}, labels x {share:g}", default(seed, steps), fewer),
+        ]
+    return runs
+
+
+def matched_blocks() -> int:
+    """Blocks a task with which the plain model has at least the denoiser's parameters."""
+    from goldseam.models.config import DiffusionConfig, ModelConfig, NetworkConfig
+    from goldseam.models.cost import prediction_cost
+
+    def parameters(blocks: int, diffusion: DiffusionConfig | None = None) -> int:
+        network = NetworkConfig(**{**NETWORK, "task_blocks": blocks})
+        config = ModelConfig(network=network, diffusion=diffusion)
+        return prediction_cost(config, tasks(), SIZE).parameters
+
+    wanted = parameters(NETWORK["task_blocks"], DiffusionConfig(**DENOISER))
+    return next(blocks for blocks in range(1, 20) if parameters(blocks) >= wanted)
+
+
+def compute_ratio(labels: Labels) -> float:
+    """Multiply-adds of a training step of the default over one of the plain model.
+
+    Derived labels make a step of the default dearer: an image is labeled for more tasks.
+    """
+    from goldseam.models.config import DiffusionConfig, ModelConfig, NetworkConfig
+    from goldseam.models.cost import training_cost
+
+    def cost(given: dict[str, Any], labels_per_image: float) -> float:
+        diffusion = DiffusionConfig(**given["diffusion"]) if "diffusion" in given else None
+        config = ModelConfig(network=NetworkConfig(**given["network"]), diffusion=diffusion)
+        return training_cost(config, tasks(), SIZE, labels_per_image).multiply_adds
+
+    plain = labels_per_image(labels, derived=False)
+    return cost(default(0, 1), labels_per_image(labels, derived=True)) / cost(options(0, 1), plain)
+
+
+def labels_per_image(labels: Labels, *, derived: bool) -> float:
+    """Mean number of tasks for which a training image has a label, own or derived."""
+    from goldseam.dataset.derivation import DerivedTable
+    from goldseam.dataset.loading import TrainingTable
+    from goldseam.dataset.reading import open_dataset
+
+    dataset = open_dataset(labeled_rooms(labels), verify=False)
+    table = TrainingTable(dataset, "train", TASKS)
+    known = (DerivedTable(table, dataset.info.derivations) if derived else table).known
+    return float(sum(known_N.mean() for known_N in known.values()))
+
+
+def tasks() -> dict[str, Any]:
+    """The tasks of rooms by name."""
+    from goldseam.dataset.examples.rooms.labels import TASKS as DECLARED
+
+    return {name: DECLARED[name] for name in TASKS}
+
+
+def rows_of(scores: Sequence[Score], images: int) -> list[Row]:
+    """Rows with their gains, from the scores of every run; `images` are those of share 1."""
+
+    def share_of(labels: Mapping[str, Any]) -> float:
+        return float(labels["share"] * labels["images"] / images)
+
+    by_run = {(s.row, s.labels["regime"], s.labels["seed"], share_of(s.labels)): s for s in scores}
+    rows = []
+    for (name, regime, seed, share), score in by_run.items():
+        if name.startswith(SINGLE):
+            continue
+        # the model of all labels is paired with those of both regimes
+        for paired in REGIMES if regime == "full" else (regime,):
+            single = {
+                task: by_run[f"{SINGLE} {task}", paired, seed, 1.0].headline()[task]
+                for task in TASKS
+            }
+            suffix = "" if share == 1 else f", labels x {share:g}"
+            plain = by_run[PLAIN + suffix, paired, seed, share].headline()
+            rows.append(
+                Row(
+                    row=name,
+                    regime=paired,
+                    seed=seed,
+                    share=share,
+                    test=score.headline(),
+                    initial=score.headline("initial"),
+                    delta_m=_gain(score.headline(), single) if share == 1 else None,
+                    gain=_gain(score.headline(), plain),
+                    step_ms=score.step_ms,
+                    image_ms=score.image_ms,
+                    parameters=score.parameters,
+                )
+            )
+    return rows
+
+
+def _gain(scores: Mapping[str, float], references: Mapping[str, float]) -> float:
+    from goldseam.metrics.delta import delta_m
+
+    mean = delta_m(scores, references, LOWER_IS_BETTER).mean
+    assert mean is not None
+    return round(100 * mean, 3)
+
+
+def advantage(rows: Sequence[Row], regime: str, other: str) -> tuple[float, float, float]:
+    """Mean of the default's delta_m minus that of another row, with its paired 95 % interval."""
+    from scipy import stats
+
+    found: dict[str, dict[int, float]] = {DEFAULT: {}, other: {}}
+    for row in rows:
+        if row.regime == regime and row.row in found and row.delta_m is not None:
+            found[row.row][row.seed] = row.delta_m
+    differences = [found[DEFAULT][seed] - found[other][seed] for seed in sorted(found[DEFAULT])]
+    mean = statistics.fmean(differences)
+    if len(differences) < 2:
+        return mean, float("-inf"), float("inf")
+    # Student's interval over seeds: labels, weights and order are drawn anew with each
+    half = stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences)
+    return mean, mean - half, mean + half
+
+
+def main(quick: bool, out: Path | None) -> None:
+    """Train every row, or a few in a tiny form."""
+    seeds, images, steps = ((0, 1), 24, 4) if quick else (SEEDS, IMAGES, STEPS)
+    runs = [
+        run
+        for seed in seeds
+        for regime in REGIMES
+        for run in plan(Labels(regime, seed, images=images), steps)
+    ]
+    ledger = Ledger(WORK / ("ledger-quick" if quick else "ledger"))
+    rows = rows_of(train_all(runs, ledger), images)
+    won = {
+        (regime, other): advantage(rows, regime, other) for regime in REGIMES for other in CONTROLS
+    }
+    for (regime, other), (mean, low, high) in won.items():
+        print(f"{DEFAULT} minus {other}, {regime}: {mean:+.2f} [{low:+.2f}, {high:+.2f}]")
+    weakest = min(won.values())
+    report(
+        claim="Trained on partial labels of rendered rooms, the default is better in mean relative "
+        "gain than tuned multi-task training with as many parameters and with as much compute, in "
+        "both label regimes.",
+        holds=all(low > 0 for _, low, _ in won.values()),
+        figure=f"{weakest[0]:+.1f} points [{weakest[1]:+.1f}, {weakest[2]:+.1f}] at the least; "
+        f"{len(seeds)} paired seeds, two controls, two regimes",
+        rows=rows,
+        seeds=seeds,
+        out=out,
+    )
+
+
+if __name__ == "__main__":
+    main(*arguments(__doc__))
