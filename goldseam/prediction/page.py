@@ -18,9 +18,16 @@ def write_page(
     folder: Path,
     images: Sequence[Prediction],
     tasks: Mapping[str, Task],
-    skipped: Sequence[tuple[str, str]],
+    skipped: Sequence[str],
 ) -> None:
-    """Write `index.html`; it names the drawings beside it, and shows the first 200 pictures."""
+    """Write `index.html`; it names the drawings beside it, and shows the first 200 pictures.
+
+    Args:
+        folder: output folder.
+        images: what was predicted.
+        tasks: what it means.
+        skipped: why pictures were left out, a sentence each.
+    """
     dense = [name for name, task in tasks.items() if task.kind is not Kind.TAGS]
     html = render(
         TEMPLATES,

@@ -19,8 +19,8 @@ from goldseam.dataset.drawing import (
 from goldseam.dataset.schema import Kind, Task
 
 SMALLEST_SIDE = 256
-LEGEND_TEXT, LEGEND_LINE, GAP = 13, 20, 8
-BAR_HEIGHT = 12
+# px of a legend's text; drawings that are wider than 780 px get a larger one
+SMALLEST_TEXT, TEXTS_ACROSS = 13, 60
 
 
 def draw_prediction(task: Task, array: Array) -> Array:
@@ -50,41 +50,47 @@ def draw_prediction(task: Task, array: Array) -> Array:
     return drawn_HW3
 
 
+def _text_px(width: int) -> int:
+    return max(SMALLEST_TEXT, width // TEXTS_ACROSS)
+
+
 def _category_legend(task: Task, shown: list[int], width: int) -> Array:
     """Color and name of each category that is in the drawing, in as many lines as they need."""
-    face = font(LEGEND_TEXT)
+    text = _text_px(width)
+    line, gap = text * 3 // 2, text * 2 // 3
+    face = font(text)
     colors = category_colors(len(task.categories)).tolist()
     places: list[tuple[int, int, int]] = []
-    x, line = GAP, 0
+    x, y = gap, gap // 2
     for category in shown:
-        needed = LEGEND_TEXT + 5 + round(face.getlength(task.categories[category])) + 2 * GAP
-        if x > GAP and x + needed > width:
-            x, line = GAP, line + 1
-        places.append((category, x, line))
+        needed = text + gap // 2 + round(face.getlength(task.categories[category])) + 2 * gap
+        if x > gap and x + needed > width:
+            x, y = gap, y + line
+        places.append((category, x, y))
         x += needed
-    picture = Image.new("RGB", (width, (line + 1) * LEGEND_LINE + GAP), PAPER)
+    picture = Image.new("RGB", (width, y + line + gap // 2), PAPER)
     draw = ImageDraw.Draw(picture)
-    for category, left, line_number in places:
-        top = GAP // 2 + line_number * LEGEND_LINE
-        square = (left, top + 3, left + LEGEND_TEXT - 1, top + 2 + LEGEND_TEXT)
+    for category, left, top in places:
+        square = (left, top + text // 5, left + text - 1, top + text // 5 + text - 1)
         draw.rectangle(square, fill=tuple(colors[category]))
-        text = (left + LEGEND_TEXT + 5, top + 1)
-        draw.text(text, task.categories[category], font=face, fill=INK)
+        name = task.categories[category]
+        draw.text((left + text + gap // 2, top), name, font=face, fill=INK)
     return np.array(picture)
 
 
 def _value_legend(task: Task, limits: tuple[float, float], width: int) -> Array:
     """The color scale with its two ends and its middle in the task's unit."""
-    picture = Image.new("RGB", (width, BAR_HEIGHT + LEGEND_LINE + 2 * GAP), PAPER)
+    text = _text_px(width)
+    gap = text * 2 // 3
+    picture = Image.new("RGB", (width, text + text * 3 // 2 + 2 * gap), PAPER)
     draw = ImageDraw.Draw(picture)
-    ramp = value_colors()[np.linspace(0, 255, max(width - 2 * GAP, 1)).round().astype(int)]
-    bar_HW3 = np.repeat(ramp[None], BAR_HEIGHT, axis=0)
-    picture.paste(Image.fromarray(bar_HW3), (GAP, GAP))
+    ramp = value_colors()[np.linspace(0, 255, max(width - 2 * gap, 1)).round().astype(int)]
+    picture.paste(Image.fromarray(np.repeat(ramp[None], text, axis=0)), (gap, gap))
     low, high = limits
-    below = GAP + BAR_HEIGHT + 3
-    face = font(LEGEND_TEXT)
-    draw.text((GAP, below), f"{low:.3g} {task.unit}", font=face, fill=INK, anchor="la")
+    below = gap + text + gap // 3
+    face = font(text)
+    draw.text((gap, below), f"{low:.3g} {task.unit}", font=face, fill=INK, anchor="la")
     middle = f"{(low + high) / 2:.3g}"
     draw.text((width / 2, below), middle, font=face, fill=INK, anchor="ma")
-    draw.text((width - GAP, below), f"{high:.3g} {task.unit}", font=face, fill=INK, anchor="ra")
+    draw.text((width - gap, below), f"{high:.3g} {task.unit}", font=face, fill=INK, anchor="ra")
     return np.array(picture)

@@ -147,7 +147,7 @@ def predict(
             skipped=tuple(skipped),
         )
         result.write(folder)
-        write_page(folder, result.images, tasks, [(s.source, s.why) for s in skipped])
+        write_page(folder, result.images, tasks, [one.why for one in skipped])
     return result
 
 
