@@ -34,7 +34,7 @@ from rooms_training import (
 SEEDS = (0, 1, 2, 3, 4)
 REGIMES = ("one_label", "random_label")
 IMAGES = 400
-STEPS = 1200
+STEPS = 800
 BUDGETS = (0.25, 4.0)
 NETWORK: dict[str, Any] = {
     "encoder": {"width": 32, "levels": 3, "stem_stride": 4},

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from goldseam.trainer.config import OptimizerConfig
 
@@ -44,7 +44,7 @@ def build_optimizer(
         own = {"lr": balance_rate, "rate": balance_rate, "weight_decay": 0.0}
         options.append({"params": learned, **own})
     kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
-    return kind(options, lr=config.learning_rate, foreach=True)
+    return kind(options, lr=config.learning_rate, fused=True)
 
 
 def rate_at(step: int, config: OptimizerConfig) -> float:
@@ -76,9 +76,12 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def update_average(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
     """Move the averaged weights towards the model's; early steps move faster."""
     decay = min(decay, (1 + step) / (10 + step))
-    mine, theirs = average.state_dict(), model.state_dict()
-    for name, value in mine.items():
+    theirs = model.state_dict()
+    averaged: list[tuple[Tensor, Tensor]] = []
+    for name, value in average.state_dict().items():
         if value.is_floating_point():
-            value.lerp_(theirs[name], 1 - decay)
+            averaged.append((value, theirs[name]))
         else:
             value.copy_(theirs[name])
+    # one call for all: hundreds of small ones cost more than the arithmetic
+    torch._foreach_lerp_([a for a, _ in averaged], [b for _, b in averaged], 1 - decay)
