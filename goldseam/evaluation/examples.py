@@ -85,6 +85,6 @@ def _draw(
 def _as_label(task: Task, prediction: Any) -> Any:
     if task.kind is Kind.SEGMENTATION:
         return prediction.argmax(axis=0).astype(np.uint8)
-    if task.kind is Kind.REGRESSION:
+    if task.kind in (Kind.REGRESSION, Kind.NORMALS):
         return prediction.astype(np.float32)
     return (prediction >= BOUNDARY_THRESHOLD).astype(np.uint8)

@@ -51,8 +51,8 @@ class TrainConfig(LearningConfig):
         diffusion: the denoiser; without it the plain multi-task model is trained.
         transfer: what is copied from the pretrained model, where one is given: its encoder, also
             its decoder, or also the heads (a clean task starts with those of its noisy version).
-        derive: labels that are derived from labels of other tasks, where their own are unknown:
-            `declared` takes the derivations of the dataset and those listed here, of which one with
+        derive: labels that are derived from labels of other tasks, where their own are unknown; of
+            all that we measured on partial labels this brings most. `declared` takes the derivations of the dataset and those listed here, of which one with
             equal tasks and rule replaces the dataset's; `listed` takes those listed here.
         derivations: what the labels of one task say about another, beyond what the dataset
             declares; also for `consistency`.
@@ -63,7 +63,7 @@ class TrainConfig(LearningConfig):
     tasks: tuple[str, ...] = pydantic.Field(min_length=1)
     diffusion: DiffusionConfig | None = None
     transfer: Literal["encoder", "decoder", "heads"] = "encoder"
-    derive: Literal["none", "declared", "listed"] = "none"
+    derive: Literal["none", "declared", "listed"] = "declared"
     derivations: tuple[Derivation, ...] = ()
     teacher: TeacherConfig = TeacherConfig()
     consistency: ConsistencyConfig = ConsistencyConfig()

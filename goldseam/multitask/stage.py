@@ -69,18 +69,18 @@ def train(
 
 
 def derivations_of(config: TrainConfig, info: DatasetInfo) -> tuple[Derivation, ...]:
-    """The derivations that give labels to the tasks of a run.
+    """The derivations that give labels to the tasks of a run; a dataset may declare none.
 
     Raises:
-        InvalidConfig: there are none, or one does not fit the tasks.
+        InvalidConfig: those that the options list have no target here, or one does not fit the
+            tasks.
     """
     rules = tuple(rule for rule in _listed(config, info) if rule.target in config.tasks)
     require_derivations(rules, info.tasks)
-    if not rules:
+    if config.derivations and not rules:
         raise InvalidConfig(
-            f"derive is '{config.derive}', and no derivation has a target among "
-            f"{', '.join(config.tasks)}.",
-            remedy="List one under 'derivations', declare it in dataset.yaml, or set derive: none.",
+            f"'derivations' lists none that has a target among {', '.join(config.tasks)}.",
+            remedy="List one that has, or leave 'derivations' out.",
         )
     return rules
 

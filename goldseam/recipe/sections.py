@@ -131,6 +131,7 @@ class Recipe(AnyRecipe):
         learning = [_mapping(body, name) for name in ("pretrain", "train")]
         steps = [_steps(section) for section in learning]
         baselines = _mapping(body, "baselines")
+        _mapping(baselines, "scratch").setdefault("derive", "none")
         for section in (_mapping(baselines, name) for name in ("scratch", "noisy_direct")):
             if all(isinstance(count, int | float) for count in steps):
                 _mapping(section, "optimizer").setdefault("steps", sum(steps))
@@ -176,7 +177,7 @@ class PartialRecipe(AnyRecipe):
         """Network, seed and device; the baseline has the options of `train` that are plain."""
         train = _mapping(body, "train")
         plain = {key: value for key, value in train.items() if key not in BEYOND_PLAIN}
-        body["scratch"] = copy.deepcopy(plain) | _mapping(body, "scratch")
+        body["scratch"] = copy.deepcopy(plain) | {"derive": "none"} | _mapping(body, "scratch")
         _mapping(body, "evaluate").setdefault("baselines", ["scratch"])
         left_out = list(cls.model_fields["publish"].default.left_out)
         _mapping(body, "publish").setdefault("left_out", left_out)
