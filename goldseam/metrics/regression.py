@@ -77,7 +77,7 @@ class NormalsMetric(GroupSums):
     """Angle between predicted and true normals: `mean` and `median` in degrees, and shares.
 
     The median comes from a histogram of 0.05 degree bins, so that parts can be merged; it is exact
-    to half a bin. `within_11.25`, `within_22.5` and `within_30` are the shares of pixels with an
+    to half a bin. `within_11_25`, `within_22_5` and `within_30` are the shares of pixels with an
     angle under so many degrees. All are pooled over pixels. A prediction of length 0 has no
     direction and counts as the worst, 180 degrees.
     """
@@ -144,7 +144,8 @@ class NormalsMetric(GroupSums):
         first = 2 + len(self.limits)
         pixels_R, angle_R, *within = sums_R[:, :first].T
         shares = {
-            f"within_{limit:g}": ratio(near_R, pixels_R)
+            # a dot in a metric's name would set off a category
+            f"within_{limit:g}".replace(".", "_"): ratio(near_R, pixels_R)
             for limit, near_R in zip(self.limits, within, strict=True)
         }
         return {

@@ -86,7 +86,7 @@ def test_normals_equal_numpy_within_half_a_bin():
     )
     for limit in (11.25, 22.5, 30):
         assert scores[f"within_{limit:g}"] == pytest.approx((angle < limit).mean())
-    assert scores["within_11.25"] > 0
+    assert scores["within_11_25"] > 0
 
 
 def test_the_median_of_opposite_normals_is_the_last_bin():

@@ -52,7 +52,7 @@ def test_shares_and_values_keep_their_own_scales():
     def alone(name):
         return selection_score(metrics, (name,), spreads)
 
-    assert alone("facing.within_11.25") == 1.0
+    assert alone("facing.within_11_25") == 1.0
     assert alone("depth.mae") == pytest.approx(1 - 0.5 / 2)
     assert alone("depth.abs_rel") == pytest.approx(1 - 0.25)
     # an angle that is a value and not a normal has the spread of its labels
