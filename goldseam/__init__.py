@@ -17,15 +17,24 @@ if TYPE_CHECKING:
     from goldseam.dataset.checking import check_dataset
     from goldseam.dataset.codecs import Boxes
     from goldseam.dataset.formats import (
+        CityscapesImport,
         CocoImport,
         CsvImport,
+        NyuImport,
+        PascalImport,
+        import_cityscapes,
         import_coco,
         import_csv,
+        import_nyud,
+        import_nyuv2,
+        import_pascal_context,
         open_source,
     )
     from goldseam.dataset.ingest import IngestConfig, ingest
+    from goldseam.dataset.partial import LabelMask, label_mask, read_mask
+    from goldseam.dataset.partial.apply import apply_mask, draw_mask
     from goldseam.dataset.reading import Dataset, open_dataset
-    from goldseam.dataset.schema import DatasetInfo, Kind, Task
+    from goldseam.dataset.schema import DatasetInfo, Derivation, Kind, Task
     from goldseam.dataset.writing import Sample, write_dataset
     from goldseam.errors import GoldseamError
     from goldseam.evaluation.config import EvaluateConfig
@@ -33,11 +42,15 @@ if TYPE_CHECKING:
     from goldseam.finetuning.config import FinetuneConfig
     from goldseam.finetuning.stage import finetune
     from goldseam.models.checkpoint import load_checkpoint
+    from goldseam.multitask.affinity import AffinityConfig, affinity
     from goldseam.multitask.config import TrainConfig
+    from goldseam.multitask.distillation import DistilConfig, distil
     from goldseam.multitask.stage import train
+    from goldseam.prediction.config import PredictConfig
+    from goldseam.prediction.stage import predict
     from goldseam.pretraining.config import PretrainConfig
     from goldseam.pretraining.stage import pretrain
-    from goldseam.recipe import Recipe, load_recipe
+    from goldseam.recipe import PartialRecipe, Recipe, load_recipe
     from goldseam.registry.config import PromoteConfig
     from goldseam.registry.stage import promote
 
@@ -45,17 +58,26 @@ __version__ = "0.1.0"
 
 # `audit` is a room, and its stage is `goldseam.audit.audit`: the room has more to call than that
 _HOMES = {
+    "AffinityConfig": "multitask.affinity",
     "AuditConfig": "audit.config",
     "Boxes": "dataset.codecs",
+    "CityscapesImport": "dataset.formats",
     "CocoImport": "dataset.formats",
     "CsvImport": "dataset.formats",
     "Dataset": "dataset.reading",
     "DatasetInfo": "dataset.schema",
+    "Derivation": "dataset.schema",
+    "DistilConfig": "multitask.distillation",
     "EvaluateConfig": "evaluation.config",
     "FinetuneConfig": "finetuning.config",
     "GoldseamError": "errors",
     "IngestConfig": "dataset.ingest",
     "Kind": "dataset.schema",
+    "LabelMask": "dataset.partial",
+    "NyuImport": "dataset.formats",
+    "PartialRecipe": "recipe",
+    "PascalImport": "dataset.formats",
+    "PredictConfig": "prediction.config",
     "PretrainConfig": "pretraining.config",
     "PromoteConfig": "registry.config",
     "PublishConfig": "dashboard.config",
@@ -64,36 +86,56 @@ _HOMES = {
     "Task": "dataset.schema",
     "TrainConfig": "multitask.config",
     "ValidateConfig": "audit.config",
+    "affinity": "multitask.affinity",
+    "apply_mask": "dataset.partial.apply",
     "check_dataset": "dataset.checking",
+    "distil": "multitask.distillation",
+    "draw_mask": "dataset.partial.apply",
     "evaluate": "evaluation.stage",
     "finetune": "finetuning.stage",
+    "import_cityscapes": "dataset.formats",
     "import_coco": "dataset.formats",
     "import_csv": "dataset.formats",
+    "import_nyud": "dataset.formats",
+    "import_nyuv2": "dataset.formats",
+    "import_pascal_context": "dataset.formats",
     "ingest": "dataset.ingest",
+    "label_mask": "dataset.partial",
     "load_checkpoint": "models.checkpoint",
     "load_recipe": "recipe",
     "open_dataset": "dataset.reading",
     "open_source": "dataset.formats",
+    "predict": "prediction.stage",
     "pretrain": "pretraining.stage",
     "promote": "registry.stage",
     "publish": "dashboard.stage",
+    "read_mask": "dataset.partial",
     "train": "multitask.stage",
     "validate": "audit.expectations.validate",
     "write_dataset": "dataset.writing",
 }
 
 __all__ = [
+    "AffinityConfig",
     "AuditConfig",
     "Boxes",
+    "CityscapesImport",
     "CocoImport",
     "CsvImport",
     "Dataset",
     "DatasetInfo",
+    "Derivation",
+    "DistilConfig",
     "EvaluateConfig",
     "FinetuneConfig",
     "GoldseamError",
     "IngestConfig",
     "Kind",
+    "LabelMask",
+    "NyuImport",
+    "PartialRecipe",
+    "PascalImport",
+    "PredictConfig",
     "PretrainConfig",
     "PromoteConfig",
     "PublishConfig",
@@ -102,20 +144,31 @@ __all__ = [
     "Task",
     "TrainConfig",
     "ValidateConfig",
+    "affinity",
+    "apply_mask",
     "audit",
     "check_dataset",
+    "distil",
+    "draw_mask",
     "evaluate",
     "finetune",
+    "import_cityscapes",
     "import_coco",
     "import_csv",
+    "import_nyud",
+    "import_nyuv2",
+    "import_pascal_context",
     "ingest",
+    "label_mask",
     "load_checkpoint",
     "load_recipe",
     "open_dataset",
     "open_source",
+    "predict",
     "pretrain",
     "promote",
     "publish",
+    "read_mask",
     "train",
     "validate",
     "write_dataset",

@@ -3,6 +3,7 @@
 A folder `stages/<stage>-<key>` holds one output; its key names all inputs, so a second run with the
 same inputs finds it and a changed option never does. `runs/<run>/<task>.json` says how each task of
 a run went. On a cluster the workspace is a mounted volume; it is what lets a killed task go on.
+Where `torchrun` starts several processes of one task, the first alone locks and records.
 """
 
 import atexit
@@ -80,7 +81,9 @@ class Workspace:
         return self.root / "runs" / run / f"{task}.json"
 
     def write_record(self, run: str, record: TaskRecord) -> None:
-        """Write or replace the record of a task."""
+        """Write or replace the record of a task; of its processes the first alone does."""
+        if not _is_first():
+            return
         body = json.dumps(dataclasses.asdict(record), indent=1)
         write_text(self.record_file(run, record.task), body + "\n")
 
@@ -128,7 +131,7 @@ class RunningTask:
             self.reused = (out / "result.json").is_file()
             result = function(config, *inputs, out=out, **options)
         self.digest, self.output = result.digest, str(out)
-        if export_to is not None:
+        if export_to is not None and _is_first():
             copy_folder(out, Path(export_to))
         return result
 
@@ -138,8 +141,12 @@ def _alone(out: Path) -> Iterator[None]:
     """Wait while another process makes the same output, and keep others waiting.
 
     A runner that is killed leaves its task behind, which works on; runs that share a volume may
-    share a stage. Whoever comes second finds what the first one made.
+    share a stage. Whoever comes second finds what the first one made. The other processes of the
+    same task make the output together with the first, which holds the lock for all of them.
     """
+    if not _is_first():
+        yield
+        return
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.with_name(out.name + ".lock").open("w") as lock:
         try:
@@ -151,6 +158,11 @@ def _alone(out: Path) -> Iterator[None]:
             logger.warning("no locks on this file system: start no second run of %s", out.name)
         # the system takes the lock back when the process ends, however it ends
         yield
+
+
+def _is_first() -> bool:
+    """False in the further processes that `torchrun` starts for one task."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def current_run() -> str:

@@ -13,6 +13,7 @@ from goldseam.cli.options import (
     Set,
     checkpoint,
     log,
+    named_checkpoints,
     section,
     show_training,
 )
@@ -49,16 +50,10 @@ def affinity(
 ) -> None:
     """Measure which tasks help which inside a model, and warn of tasks that lose by company."""
     from goldseam.dataset.reading import open_dataset
-    from goldseam.errors import InvalidConfig
     from goldseam.multitask.affinity import affinity as stage
 
     log()
-    alone: dict[str, Path] = {}
-    for given in single or ():
-        task, equals, path = given.partition("=")
-        if not equals:
-            raise InvalidConfig(f"--single {given} has no '='.", remedy="Write TASK=DIR.")
-        alone[task] = checkpoint(Path(path))
+    alone = named_checkpoints("--single", single or (), "TASK")
     options = section("affinity", source, folder, set_, device)
     result = stage(options, open_dataset(folder), checkpoint(model), out, single=alone)
     for sentence in result.sentences:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from goldseam.errors import MissingExtra
+from goldseam.errors import InvalidConfig, MissingExtra
 
 if TYPE_CHECKING:
     from goldseam.recipe import AnyRecipe
@@ -83,6 +83,26 @@ def checkpoint(folder: Path) -> Path:
     """The checkpoint of a stage's output, or the folder itself when it is one."""
     inner = folder / "checkpoint"
     return inner if inner.is_dir() else folder
+
+
+def named_checkpoints(option: str, given: Sequence[str], name: str) -> dict[str, Path]:
+    """`NAME=DIR` texts as name → checkpoint folder.
+
+    Args:
+        option: that they were given with.
+        given: the texts.
+        name: what stands before the `=`, for the message.
+
+    Raises:
+        InvalidConfig: a text has no `=`.
+    """
+    found: dict[str, Path] = {}
+    for text in given:
+        key, equals, path = text.partition("=")
+        if not equals:
+            raise InvalidConfig(f"{option} {text} has no '='.", remedy=f"Write {name}=DIR.")
+        found[key] = checkpoint(Path(path))
+    return found
 
 
 def show_training(result: "TrainingResult") -> None:

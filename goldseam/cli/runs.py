@@ -19,7 +19,12 @@ SUMMARY_FILE = "summary.json"
 
 def run(
     source: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A YAML file, or 'coast'.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A YAML file, or one that ships: coast, rooms, coast_audit, diffusionmtl/….",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")

@@ -1,4 +1,4 @@
-"""One stage alone: `goldseam validate | audit | pretrain | train | finetune | evaluate | promote`.
+"""One stage alone: `goldseam validate | audit | pretrain | train | distil | evaluate | …`.
 
 A stage takes its options from its section of a recipe, so that what was tried by hand is what the
 pipeline runs. A command that is repeated finds its output and says so.
@@ -19,6 +19,7 @@ from goldseam.cli.options import (
     Set,
     checkpoint,
     log,
+    named_checkpoints,
     recipe,
     section,
     show_training,
@@ -117,16 +118,10 @@ def evaluate(
     from rich.table import Table
 
     from goldseam.dataset.reading import open_dataset
-    from goldseam.errors import InvalidConfig
     from goldseam.evaluation.stage import evaluate as stage
 
     log()
-    models: dict[str, Path] = {}
-    for given in model:
-        name, equals, path = given.partition("=")
-        if not equals:
-            raise InvalidConfig(f"--model {given} has no '='.", remedy="Write NAME=DIR.")
-        models[name] = checkpoint(Path(path))
+    models = named_checkpoints("--model", model, "NAME")
     config = section("evaluate", source, folder, set_, device)
     baselines = tuple(name for name in models if name != "pipeline")
     config = config.model_copy(update={"baselines": baselines})

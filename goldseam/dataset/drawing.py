@@ -83,6 +83,12 @@ def draw_label(
     return np.where(counted_HW[:, :, None], enlarge(color_HW3.astype(np.uint8), scale), hatch_HW3)
 
 
+def value_limits(value_HW: Array) -> tuple[float, float] | None:
+    """Smallest and largest known value of a regression label; None where no pixel is known."""
+    known = value_HW[np.isfinite(value_HW)]
+    return (float(known.min()), float(known.max())) if known.size else None
+
+
 def enlarge(array: Array, scale: int) -> Array:
     """Repeat each pixel `scale` times along both axes."""
     if scale == 1:
@@ -189,10 +195,7 @@ def _from_oklch(lightness: float, chroma: float, hue: float) -> tuple[int, int, 
 
 def _color_values(value_HW: Array, limits: tuple[float, float] | None) -> tuple[Array, Array]:
     counted_HW = np.isfinite(value_HW)
-    if limits is None:
-        known = value_HW[counted_HW]
-        limits = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-    low, high = limits
+    low, high = limits or value_limits(value_HW) or (0.0, 1.0)
     place_HW = (np.where(counted_HW, value_HW, low) - low) / max(high - low, 1e-12)
     return value_colors()[np.rint(place_HW.clip(0, 1) * 255).astype(np.int64)], counted_HW
 

@@ -8,14 +8,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from goldseam.dataset.drawing import draw_label
+from goldseam.dataset.drawing import draw_label, value_limits
 from goldseam.dataset.reading import Dataset, Record
 from goldseam.dataset.schema import Kind, Task
 from goldseam.models.multitask import DENSE, MultitaskModel
 from goldseam.results import Example
+from goldseam.trainer.pictures import as_label
 from goldseam.trainer.validation import predicted_by
-
-BOUNDARY_THRESHOLD = 0.5
 
 
 def draw_examples(
@@ -62,13 +61,13 @@ def _draw(
     image_HW3 = record.image_HWC[:, :, :3]
     save("image", image_HW3)
     dense = {name: task for name, task in tasks.items() if task.kind in DENSE}
-    limits: dict[str, tuple[float, float]] = {}
+    limits: dict[str, tuple[float, float] | None] = {}
     for name, task in dense.items():
         label = record.labels[name]
         if label is None:
             continue
         if task.kind is Kind.REGRESSION:
-            limits[name] = (float(np.nanmin(label)), float(np.nanmax(label)))
+            limits[name] = value_limits(label)
         save(name, draw_label(task, label, image_HW3, limits=limits.get(name)))
     image_13HW = torch.from_numpy(np.moveaxis(image_HW3, 2, 0).copy())[None] / 255.0
     for model_name, model in models.items():
@@ -76,15 +75,7 @@ def _draw(
         for name, source in predicted_by(model.tasks, dense).items():
             if dense[name].noisy_version_of is not None:
                 continue
-            prediction = _as_label(dense[name], found[source][0].cpu().numpy())
+            prediction = as_label(dense[name], found[source][0].cpu().numpy())
             drawn = draw_label(dense[name], prediction, image_HW3, limits=limits.get(name))
             save(f"{model_name}.{name}", drawn)
     return Example(record.image_id, panels)
-
-
-def _as_label(task: Task, prediction: Any) -> Any:
-    if task.kind is Kind.SEGMENTATION:
-        return prediction.argmax(axis=0).astype(np.uint8)
-    if task.kind in (Kind.REGRESSION, Kind.NORMALS):
-        return prediction.astype(np.float32)
-    return (prediction >= BOUNDARY_THRESHOLD).astype(np.uint8)

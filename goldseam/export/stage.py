@@ -10,7 +10,7 @@ import torch
 
 from goldseam.artifacts import digest_file, digest_folder
 from goldseam.dataset.schema import Kind, Task
-from goldseam.errors import GoldseamError, InvalidConfig, OutputExists, closest
+from goldseam.errors import GoldseamError, OutputExists
 from goldseam.export.config import ExportConfig
 from goldseam.export.formats import FILES, input_name, open_program, require, write_program
 from goldseam.export.program import PredictionGraph, trace
@@ -105,7 +105,7 @@ def export(config: ExportConfig, model: Path, out: Path, *, replace: bool = Fals
     if out.exists() and not (out / METADATA_FILE).is_file():
         raise OutputExists(out, "it holds no export, and so is not replaced")
     checkpoint = CheckpointConfig.read(model)
-    tasks = _chosen(config, checkpoint.tasks)
+    tasks = checkpoint.chosen(config.tasks)
     versions = require(config.format)
     network = load_checkpoint(model)
     stride = model_stride(network)
@@ -138,15 +138,6 @@ def export(config: ExportConfig, model: Path, out: Path, *, replace: bool = Fals
         text = json.dumps(body, indent=1, allow_nan=False, ensure_ascii=False)
         write_text(folder / METADATA_FILE, text + "\n")
     return result
-
-
-def _chosen(config: ExportConfig, tasks: dict[str, Task]) -> dict[str, Task]:
-    for name in config.tasks:
-        if name not in tasks:
-            raise InvalidConfig(
-                f"the model has no task '{name}'.", remedy=f"Closest: {closest(name, tasks)}."
-            )
-    return {name: tasks[name] for name in config.tasks or tasks}
 
 
 def _shape(task: Task, sizes: tuple[int | str, int | str]) -> tuple[int | str, ...]:

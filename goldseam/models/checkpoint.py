@@ -5,7 +5,7 @@ digests of the data and options it was trained with.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ import torch
 
 from goldseam.artifacts import digest_folder
 from goldseam.dataset.schema import Task
-from goldseam.errors import InvalidConfig, MissingInput
+from goldseam.errors import InvalidConfig, MissingInput, closest
 from goldseam.models.config import ModelConfig
 from goldseam.models.multitask import DENSE, MultitaskModel, Preprocessing
 
@@ -64,6 +64,20 @@ class CheckpointConfig(pydantic.BaseModel):
             raise MissingInput(
                 path, f"is no goldseam checkpoint of format {FORMAT} ({error})"
             ) from error
+
+    def chosen(self, names: Sequence[str]) -> dict[str, Task]:
+        """The tasks of these names, in their order; all where none is named.
+
+        Raises:
+            InvalidConfig: the model has no such task.
+        """
+        for name in names:
+            if name not in self.tasks:
+                raise InvalidConfig(
+                    f"the model has no task '{name}'.",
+                    remedy=f"Closest: {closest(name, self.tasks)}.",
+                )
+        return {name: self.tasks[name] for name in names or self.tasks}
 
 
 def save_checkpoint(

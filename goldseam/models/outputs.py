@@ -6,6 +6,7 @@ Shapes: B batch, K labeled images of a task, C_t channels of task t, H and W pix
 import dataclasses
 
 import pydantic
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -51,6 +52,11 @@ class Output:
     initial: dict[str, Tensor]
     final: dict[str, Tensor]
     tags: dict[str, Tensor]
+
+    def nothing(self) -> Tensor:
+        """0 with zero gradient: the loss where there is nothing to learn."""
+        found = [*self.initial.values(), *self.tags.values()]
+        return torch.stack([output.sum() for output in found]).sum() * 0.0
 
 
 def channels_of(task: Task) -> int:

@@ -52,8 +52,9 @@ class TrainConfig(LearningConfig):
         transfer: what is copied from the pretrained model, where one is given: its encoder, also
             its decoder, or also the heads (a clean task starts with those of its noisy version).
         derive: labels that are derived from labels of other tasks, where their own are unknown; of
-            all that we measured on partial labels this brings most. `declared` takes the derivations of the dataset and those listed here, of which one with
-            equal tasks and rule replaces the dataset's; `listed` takes those listed here.
+            all that we measured on partial labels this brings most. `declared` takes the
+            derivations of the dataset and those listed here, of which one with equal tasks and rule
+            replaces the dataset's; `listed` takes those listed here.
         derivations: what the labels of one task say about another, beyond what the dataset
             declares; also for `consistency`.
         teacher: the mean teacher.

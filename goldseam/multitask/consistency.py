@@ -25,7 +25,6 @@ from goldseam.trainer.objective import StepContext
 if TYPE_CHECKING:
     from goldseam.multitask.config import ConsistencyConfig
 
-SUFFIX = "consistency"
 # a label's normals turn less than this from a pixel to its neighbors where no edge is between them
 SMOOTH = math.cos(math.radians(15.0))
 # predictions are rougher than labels: a bend this many times larger still counts as a surface
@@ -52,6 +51,8 @@ class Consistency:
         derivations: those of other rules say nothing here.
         tasks: of the model, by name.
     """
+
+    suffix = "consistency"
 
     def __init__(
         self,
@@ -85,11 +86,11 @@ class Consistency:
             if bool(labeled_B.any()):
                 label_K = batch.targets[rule.target][labeled_B]
                 value = weight * with_label(seen, rule, labeled_B, label_K)
-                name = f"{rule.source}.{SUFFIX}"
+                name = f"{rule.source}.{self.suffix}"
                 found[name] = found[name] + value if name in found else value
             if bool(neither_B.any()):
                 value = weight * with_prediction(seen, rule, neither_B)
-                name = f"{rule.target}.{SUFFIX}"
+                name = f"{rule.target}.{self.suffix}"
                 found[name] = found[name] + value if name in found else value
         return found
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from goldseam.dataset.batch import Batch
-from goldseam.models.multitask import MultitaskModel
+from goldseam.models.multitask import MultitaskModel, Output
 from goldseam.multitask.photometry import Photometry
 from goldseam.multitask.terms import Seen, Term, union
+from goldseam.trainer.distributed import anywhere, world_size
 from goldseam.trainer.losses import MultitaskLoss
 from goldseam.trainer.objective import StepContext
 
@@ -47,6 +48,22 @@ class Combined:
             output = model(images, computed, context.generator, given=given)
         losses = self.loss(output, batch.targets, batch.known, context.share)
         seen = Seen(model, output)
+        found: dict[str, Tensor] = {}
         for term in self.terms:
-            losses |= term.losses(seen, batch, context)
-        return losses
+            found |= term.losses(seen, batch, context)
+        return losses | self._in_every_process(found, output)
+
+    def _in_every_process(self, found: dict[str, Tensor], output: Output) -> dict[str, Tensor]:
+        """The terms' losses, and 0 for those that only other processes have.
+
+        Balances compare the gradients of all tasks over all processes: each must name the same.
+        """
+        if world_size() == 1 or not self.terms:
+            return found
+        names = [f"{task}.{term.suffix}" for term in self.terms for task in self.loss.tasks]
+        somewhere = anywhere([name in found for name in names])
+        return {
+            name: found[name] if name in found else output.nothing()
+            for name, flag in zip(names, somewhere, strict=True)
+            if flag
+        }

@@ -22,7 +22,6 @@ from goldseam.trainer.objective import StepContext
 if TYPE_CHECKING:
     from goldseam.multitask.config import TeacherConfig
 
-SUFFIX = "teacher"
 CONTINUOUS = (Kind.REGRESSION, Kind.NORMALS)
 RIGHT_ANGLE = 90.0  # degrees
 
@@ -41,6 +40,8 @@ class MeanTeacher:
         tasks: of the model, by name.
         values: regression task → (center, spread) of its known values.
     """
+
+    suffix = "teacher"
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class MeanTeacher:
             if missing_B.ndim > 1:
                 sure = sure & missing_B[chosen_B]
             # the mean over all of them, not over the sure ones
-            found[f"{task}.{SUFFIX}"] = weight * torch.where(sure, loss, 0.0).mean()
+            found[f"{task}.{self.suffix}"] = weight * torch.where(sure, loss, 0.0).mean()
         return found
 
     def _missing(self, task: str, batch: Batch) -> Tensor:

@@ -44,7 +44,13 @@ class Seen:
 
 
 class Term(Protocol):
-    """Losses beside those of known labels, from the same forward pass."""
+    """Losses beside those of known labels, from the same forward pass.
+
+    Attributes:
+        suffix: of its losses' names, which are `task.suffix`.
+    """
+
+    suffix: str
 
     def images(self, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Dense task → bool B: the images whose predictions the term reads."""

@@ -12,7 +12,7 @@ import pydantic
 from goldseam.artifacts import digest_folder
 from goldseam.dataset.codecs import Array
 from goldseam.dataset.schema import Kind, Task
-from goldseam.errors import GoldseamError, InvalidConfig, MissingInput, OutputExists, closest
+from goldseam.errors import GoldseamError, InvalidConfig, MissingInput, OutputExists
 from goldseam.models.checkpoint import CheckpointConfig, load_checkpoint
 from goldseam.prediction.config import PredictConfig
 from goldseam.prediction.maps import map_format
@@ -118,7 +118,7 @@ def predict(
 
     _check_place(out, replace=replace)
     checkpoint = CheckpointConfig.read(model)
-    tasks = _chosen(config, checkpoint.tasks)
+    tasks = checkpoint.chosen(config.tasks)
     found = find_inputs(inputs, split=config.split)
     if not len(found):
         raise InvalidConfig("there is no picture to predict.", remedy="Name at least one picture.")
@@ -178,15 +178,6 @@ def _check_place(out: Path, *, replace: bool) -> None:
         raise OutputExists(out, "it is overwritten only with --replace")
     if not (out / PREDICTIONS_FILE).is_file():
         raise OutputExists(out, "it holds no predictions, and so is not replaced")
-
-
-def _chosen(config: PredictConfig, tasks: Mapping[str, Task]) -> dict[str, Task]:
-    for name in config.tasks:
-        if name not in tasks:
-            raise InvalidConfig(
-                f"the model has no task '{name}'.", remedy=f"Closest: {closest(name, tasks)}."
-            )
-    return {name: tasks[name] for name in config.tasks or tasks}
 
 
 def _read_all(

@@ -6,13 +6,21 @@ own. Every wrong key is named with its line and the nearest right one.
 
 from goldseam.recipe.checking import as_struct, from_struct, parse_recipe, section_of
 from goldseam.recipe.loading import load_recipe, resolve_section
-from goldseam.recipe.sections import AnyRecipe, AuditRecipe, BaselineSection, DatasetSection, Recipe
+from goldseam.recipe.sections import (
+    AnyRecipe,
+    AuditRecipe,
+    BaselineSection,
+    DatasetSection,
+    PartialRecipe,
+    Recipe,
+)
 
 __all__ = [
     "AnyRecipe",
     "AuditRecipe",
     "BaselineSection",
     "DatasetSection",
+    "PartialRecipe",
     "Recipe",
     "as_struct",
     "from_struct",

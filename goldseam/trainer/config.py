@@ -90,7 +90,8 @@ class AugmentConfig(StageConfig):
         hue: largest rotation of the colors, degrees.
         color_share: how often each of these four happens.
         scale: smallest and largest factor of the size.
-        crop: height and width of the window that is cut out, px; [0, 0] takes the whole sample.
+        crop: height and width of the window that is cut out, px; [0, 0] takes the whole sample. Of
+            an image that is cut, tags that are present become unknown.
         largest_category: share of one category that a window may show before another is drawn.
     """
 

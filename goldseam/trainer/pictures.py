@@ -4,14 +4,13 @@ H, W pixels. What nobody labeled is drawn as unknown.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 
 from goldseam.dataset.batch import unit_image
 from goldseam.dataset.codecs import Array
-from goldseam.dataset.drawing import draw_label
+from goldseam.dataset.drawing import draw_label, value_limits
 from goldseam.dataset.reading import Dataset, Record
 from goldseam.dataset.schema import Kind, Task
 from goldseam.models.multitask import DENSE, MultitaskModel
@@ -51,30 +50,30 @@ def _panels(model: MultitaskModel, record: Record, tasks: Mapping[str, Task]) ->
     panels = [np.ascontiguousarray(image_HW3)]
     for name, task in tasks.items():
         label = record.labels[name]
-        predicted = _as_label(task, found[name][0].cpu().numpy())
-        limits = _limits(predicted if label is None else label) if _is_value(task) else None
+        predicted = as_label(task, found[name][0].cpu().numpy())
+        limits = None
+        if task.kind is Kind.REGRESSION:
+            # label and prediction in the same colors
+            limits = value_limits(predicted if label is None else label)
         panels.append(draw_label(task, label, image_HW3, limits=limits))
         panels.append(draw_label(task, predicted, image_HW3, limits=limits))
     return panels
 
 
-def _as_label(task: Task, prediction: Array) -> Any:
-    """A prediction in the form of a label."""
+def as_label(task: Task, prediction: Array) -> Array:
+    """What the model predicts of an image, in the form of a dense task's label.
+
+    Args:
+        task: of a dense kind.
+        prediction: of one image, as `MultitaskModel.predict` gives it; boundary and saliency are
+            cut at one half.
+    """
     if task.kind is Kind.SEGMENTATION:
-        return prediction.argmax(axis=0).astype(np.uint16)
+        category_HW: Array = prediction.argmax(axis=0).astype(np.uint16)
+        return category_HW
     if task.kind in (Kind.REGRESSION, Kind.NORMALS):
         return prediction.astype(np.float32)
     return (prediction >= THRESHOLD).astype(np.uint8)
-
-
-def _is_value(task: Task) -> bool:
-    return task.kind is Kind.REGRESSION
-
-
-def _limits(value_HW: Array) -> tuple[float, float] | None:
-    """Smallest and largest value, so that label and prediction have the same colors."""
-    finite = value_HW[np.isfinite(value_HW)]
-    return (float(finite.min()), float(finite.max())) if finite.size else None
 
 
 def _stack(pictures: list[Array], axis: int) -> Array:

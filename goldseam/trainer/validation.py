@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from goldseam.dataset.loading import Batch
-from goldseam.dataset.schema import Kind, Task
+from goldseam.dataset.schema import Task
 from goldseam.errors import InvalidConfig, closest
-from goldseam.metrics import Metric, metric_for
+from goldseam.metrics import Metric, SegmentationMetric, metric_for
 from goldseam.models.multitask import MultitaskModel
 
 DEGREE = "degree"
@@ -53,17 +54,30 @@ def score(
     device = next(model.parameters()).device
     for batch in batches:
         predictions = model.predict(batch.images_BCHW.to(device), initial=initial)
-        for task, source in pairs.items():
-            prediction = predictions[source]
-            if tasks[task].kind is Kind.SEGMENTATION:
-                prediction = prediction.argmax(dim=1)
-            metrics[task].update(
-                prediction.cpu().numpy(),
-                np.asarray(batch.targets[task]),
-                np.asarray(batch.known[task]),
-                batch.groups,
-            )
+        add_batch(metrics, {task: predictions[source] for task, source in pairs.items()}, batch)
     return metrics
+
+
+def add_batch(
+    metrics: Mapping[str, Metric], predictions: Mapping[str, Tensor], batch: Batch
+) -> None:
+    """Compare predictions of a batch with its known labels.
+
+    Args:
+        metrics: task → its metric, which counts them.
+        predictions: task → as `MultitaskModel.predict` gives it.
+        batch: whose labels are the truth.
+    """
+    for task, metric in metrics.items():
+        prediction = predictions[task]
+        if isinstance(metric, SegmentationMetric):
+            prediction = prediction.argmax(dim=1)
+        metric.update(
+            prediction.cpu().numpy(),
+            np.asarray(batch.targets[task]),
+            np.asarray(batch.known[task]),
+            batch.groups,
+        )
 
 
 def flat_scores(metrics: Mapping[str, Metric]) -> dict[str, float | None]:

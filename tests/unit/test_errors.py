@@ -21,6 +21,7 @@ MADE = [
     errors.StageFailed("train", "the loss is not finite", "Lower the learning rate."),
     errors.InvalidArray("probabilities, row 3", "1.2, expected 0 to 1", "Apply a sigmoid."),
     errors.GateClosed("promotion", ["cover.miou is 0.61", "tags.map is unknown"], "Train longer."),
+    errors.Interrupted("train", 300, 1500),
 ]
 
 
@@ -45,8 +46,10 @@ def test_text_has_message_then_remedy(error: GoldseamError) -> None:
 
 
 @pytest.mark.parametrize("error", MADE, ids=identify)
-def test_command_line_ends_with_code_2(error: GoldseamError) -> None:
-    assert error.exit_code == 2
+def test_command_line_ends_with_code_2_or_like_a_process_that_sigterm_ended(
+    error: GoldseamError,
+) -> None:
+    assert error.exit_code == (143 if isinstance(error, errors.Interrupted) else 2)
 
 
 def test_an_error_without_a_remedy_cannot_be_made() -> None:
@@ -64,6 +67,7 @@ def test_an_error_without_a_remedy_cannot_be_made() -> None:
         (MADE[9], ["train", "the loss is not finite"]),
         (MADE[10], ["row 3", "1.2"]),
         (MADE[11], ["promotion", "cover.miou is 0.61", "tags.map is unknown"]),
+        (MADE[12], ["train", "300", "1500"]),
     ],
     ids=lambda value: identify(value) if isinstance(value, GoldseamError) else "",
 )

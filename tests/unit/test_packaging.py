@@ -118,7 +118,10 @@ def imported_modules(package: str) -> set[str]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_what_a_package_imports_is_declared(package: str, project: dict[str, Any]) -> None:
-    declared = {canonicalize_name(r.name) for r in requirements(project, "demo", "kubeflow", "onnx", "rooms")}
+    declared = {
+        canonicalize_name(r.name)
+        for r in requirements(project, "demo", "kubeflow", "onnx", "rooms")
+    }
     providers = importlib.metadata.packages_distributions()
     undeclared = {
         module: providers.get(module, [])

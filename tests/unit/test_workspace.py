@@ -125,6 +125,47 @@ def test_two_tasks_that_need_the_same_work_at_once_do_it_once(tmp_path: Path) ->
     assert Workspace(tmp_path).records("b")["train"].reused
 
 
+def test_the_processes_of_one_task_make_its_output_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived, done = threading.Event(), threading.Event()
+
+    def together(config: Options, dataset: str, out: Path) -> Steps:
+        # the first process, which holds the lock, goes on only when the second has come here too
+        if threading.current_thread() is first:
+            assert arrived.wait(10), "the second process waits for the lock of the first"
+        else:
+            arrived.set()
+            assert done.wait(10)
+        return make_steps(config, dataset, out)
+
+    def work() -> None:
+        with running_task("train", tmp_path, "run") as task:
+            task.stage("steps", together, Options(), "d1", keyed_by={"dataset": "d1"})
+        done.set()
+
+    first = threading.Thread(target=work)
+    first.start()
+    while first.is_alive() and not list((tmp_path / "stages").glob("*.lock")):
+        time.sleep(0.01)
+    monkeypatch.setenv("RANK", "1")  # what torchrun tells the second process
+    exported = tmp_path / "exported"
+    with running_task("train", tmp_path, "run of the second") as task:
+        result = task.stage(
+            "steps",
+            together,
+            Options(),
+            "d1",
+            keyed_by={"dataset": "d1"},
+            export_to=exported,
+        )
+    first.join()
+    assert calls == [3]
+    assert result.steps == 3
+    assert not exported.exists()
+    assert Workspace(tmp_path).records("run of the second") == {}
+
+
 def test_a_failed_stage_leaves_nothing_to_reuse(tmp_path: Path) -> None:
     def fail(config: Options, dataset: str, out: Path) -> Steps:
         with atomic_folder(out):

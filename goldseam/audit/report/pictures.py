@@ -24,7 +24,7 @@ from goldseam.dataset.codecs import (
     decode_label,
     stored_picture,
 )
-from goldseam.dataset.drawing import category_colors, describe_label, draw_label
+from goldseam.dataset.drawing import category_colors, describe_label, draw_label, value_limits
 from goldseam.dataset.reading import Dataset, open_shard
 from goldseam.dataset.schema import DatasetInfo, Kind, Task
 
@@ -211,9 +211,7 @@ def _given(
         return DrawnLabel(None, (), f"cannot be read: {error}", ()), None
     if label is None:
         return DrawnLabel(None, (), "unknown: nobody looked", ()), None
-    limits = None
-    if task.kind is Kind.REGRESSION and np.isfinite(label).any():
-        limits = float(np.nanmin(label)), float(np.nanmax(label))
+    limits = value_limits(label) if task.kind is Kind.REGRESSION else None
     return _drawn(task, label, image_HWC, config, limits), limits
 
 

@@ -16,7 +16,7 @@ from goldseam.dataset.augmentation.cropping import (
     pad_record,
     scale_record,
 )
-from goldseam.dataset.augmentation.symmetry import Turn, turn_record, y_up
+from goldseam.dataset.augmentation.symmetry import Turn, turn_record, x_across, y_up
 from goldseam.dataset.batch import unit_image
 from goldseam.dataset.order import AUGMENTATION_STREAM, generator
 from goldseam.dataset.reading import Record
@@ -96,10 +96,18 @@ class Augmentation:
             InvalidConfig: the axes of a normals task are not understood.
         """
         for name, task in tasks.items():
-            if self.symmetry != "none" and task.kind is Kind.NORMALS and y_up(task) is None:
+            if task.kind is not Kind.NORMALS or self.symmetry == "none":
+                continue
+            if self.symmetry == "square" and y_up(task) is None:
                 raise InvalidConfig(
                     f"task '{name}' has the camera axes {task.axes!r}; turning an image needs axes "
                     "that begin with 'x right, y up' or 'x right, y down'.",
+                    remedy=f"Mend tasks.{name}.axes, or train with symmetry: flip or none.",
+                )
+            if not x_across(task):
+                raise InvalidConfig(
+                    f"task '{name}' has the camera axes {task.axes!r}; flipping an image needs "
+                    "axes that begin with 'x right', 'x left' or 'x along the width'.",
                     remedy=f"Mend tasks.{name}.axes, or train with symmetry: none.",
                 )
 

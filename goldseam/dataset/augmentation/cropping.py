@@ -16,6 +16,9 @@ from goldseam.dataset.reading import Record
 from goldseam.dataset.resizing import resize_record
 from goldseam.dataset.schema import Kind, Task
 
+# states of a tag
+PRESENT, UNKNOWN = 1, -1
+
 
 def scale_record(record: Record, tasks: Mapping[str, Task], scale: float) -> Record:
     """The sample `scale` times as large.
@@ -45,9 +48,12 @@ def crop_record(
 
     Where the window is larger than the sample, what is missing below and to the right is padded:
     the image with its mean color, every label with unknown. Boxes are clipped; those of which less
-    than half is left are ignored, those of which nothing is left are dropped.
+    than half is left are ignored, those of which nothing is left are dropped. Where something is
+    cut off, a tag that was present is unknown: nobody looked whether it is in the window.
     """
     top, left = corner
+    height, width = record.image_HWC.shape[:2]
+    whole = corner == (0, 0) and height <= size[0] and width <= size[1]
     image_HWC = unit_image(record)
     fill_C = image_HWC.mean(axis=(0, 1), dtype=np.float32)
     image_HWC = record.image_HWC[top : top + size[0], left : left + size[1]]
@@ -56,7 +62,10 @@ def crop_record(
         part_HWC = unit_image(record)[top : top + size[0], left : left + size[1]]
         image_HWC[: part_HWC.shape[0], : part_HWC.shape[1]] = part_HWC
     labels = {
-        name: _crop_label(label, tasks[name], corner, size) for name, label in record.labels.items()
+        name: label
+        if label is None or (whole and tasks[name].kind is Kind.TAGS)
+        else _crop_label(label, tasks[name], corner, size)
+        for name, label in record.labels.items()
     }
     return dataclasses.replace(record, image_HWC=image_HWC, labels=labels)
 
@@ -69,8 +78,10 @@ def pad_record(record: Record, tasks: Mapping[str, Task], size: tuple[int, int])
 
 
 def _crop_label(label: Any, task: Task, corner: tuple[int, int], size: tuple[int, int]) -> Any:
-    if label is None or task.kind in (Kind.TAGS, Kind.CAPTION):
+    if task.kind is Kind.CAPTION:
         return label
+    if task.kind is Kind.TAGS:
+        return np.where(label == PRESENT, UNKNOWN, label).astype(label.dtype)
     if task.kind is Kind.DETECTION:
         return _crop_boxes(label, corner, size)
     fill = np.nan if task.kind in (Kind.REGRESSION, Kind.NORMALS) else task.ignore

@@ -74,6 +74,12 @@ def _turn_label(label: Any, task: Task, turn: Turn, height: int, width: int) -> 
     return turn.picture(label)
 
 
+def x_across(task: Task) -> bool:
+    """Whether x is along the image's width, either way: all that a flip needs to know."""
+    words = (task.axes or "").lower().replace(",", " ").split()
+    return words[:2] in (["x", "right"], ["x", "left"], ["x", "along"])
+
+
 def y_up(task: Task) -> bool | None:
     """Whether y points up, by the task's axes; None when they are not understood."""
     words = (task.axes or "").lower().replace(",", " ").split()

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from goldseam.dataset.batch import Batch
-from goldseam.dataset.schema import Kind, Task
+from goldseam.dataset.schema import Task
 from goldseam.metrics import Metric, metric_for
 from goldseam.models.multitask import MultitaskModel
+from goldseam.trainer.validation import add_batch
 
 NOTHING = ""  # key of the scores with nothing withheld
 
@@ -36,23 +35,5 @@ def ablate(
         images_B3HW = batch.images_BCHW.to(device)
         for withheld, scored in metrics.items():
             without = () if withheld == NOTHING else (withheld,)
-            _add(scored, model.predict(images_B3HW, without=without), batch, tasks)
+            add_batch(scored, model.predict(images_B3HW, without=without), batch)
     return metrics
-
-
-def _add(
-    metrics: Mapping[str, Metric],
-    predictions: Mapping[str, Tensor],
-    batch: Batch,
-    tasks: Mapping[str, Task],
-) -> None:
-    for name, metric in metrics.items():
-        prediction = predictions[name]
-        if tasks[name].kind is Kind.SEGMENTATION:
-            prediction = prediction.argmax(dim=1)
-        metric.update(
-            prediction.cpu().numpy(),
-            np.asarray(batch.targets[name]),
-            np.asarray(batch.known[name]),
-            batch.groups,
-        )

@@ -81,9 +81,9 @@ def effect_sentence(
 
 def transfer_sentence(task: str, metric: str, difference: Estimate, *, matters: bool = True) -> str:
     """Whether a task is better learned together or alone."""
-    word, far = METRICS.get(metric, metric), size(difference.value or 0.0, difference.unit)
     if difference.value is None or difference.low is None:
         return f"Whether {task} is better learned together or alone is unknown."
+    word, far = METRICS.get(metric, metric), size(difference.value, difference.unit)
     if difference.verdict == "unclear":
         return (
             f"Learned together, {task} is neither clearly better nor clearly worse than alone: its "

@@ -27,7 +27,8 @@ def test_help_names_every_command(goldseam):
     code, out, _ = goldseam("--help")
     assert code == 0
     for command in ("run", "compile", "dataset", "recipe", "validate", "audit", "pretrain",
-                    "train", "finetune", "evaluate", "promote"):  # fmt: skip
+                    "train", "finetune", "evaluate", "promote", "distil", "affinity", "predict",
+                    "export"):  # fmt: skip
         assert command in out
 
 

@@ -7,11 +7,14 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, confusion_matrix
 
 from goldseam.dataset.loading import evaluation_batches
+from goldseam.dataset.reading import open_dataset
+from goldseam.dataset.writing import write_dataset
 from goldseam.errors import InvalidConfig
 from goldseam.evaluation.config import EvaluateConfig, IntervalConfig
 from goldseam.evaluation.stage import evaluate
 from goldseam.models.checkpoint import load_checkpoint
 from goldseam.results import EvaluationResult
+from tests.conftest import disc_info, discs
 
 CONFIG = EvaluateConfig(
     baselines=("noisy_direct",), intervals=IntervalConfig(resamples=50), examples=3
@@ -91,3 +94,40 @@ def test_a_missing_baseline_is_named(disc_data, disc_models, tmp_path):
     with pytest.raises(InvalidConfig, match="no model 'scratch'"):
         evaluate(EvaluateConfig(), disc_data, disc_models, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def many_sizes(tmp_path_factory):
+    """Test images of three sizes; those of the third have a map of values that says nothing."""
+    sizes = ((16, 16), (13, 16), (15, 11))
+
+    def cut(samples):
+        for number, sample in enumerate(samples):
+            height, width = sizes[number % 3]
+            labels = {
+                name: label[:height, :width] if getattr(label, "ndim", 0) == 2 else label
+                for name, label in sample.labels.items()
+            }
+            if number % 3 == 2:
+                labels["relief"] = np.full((height, width), np.nan, np.float32)
+            yield replace(sample, image=sample.image[:height, :width], labels=labels)
+
+    out = tmp_path_factory.mktemp("sizes") / "sizes"
+    splits = {"train": discs(1, 8, partial=True), "test": cut(discs(3, 9, partial=False))}
+    write_dataset(out, disc_info(), splits)
+    return open_dataset(out)
+
+
+def test_images_of_many_sizes_are_scored_and_drawn(many_sizes, disc_models, tmp_path):
+    config = CONFIG.model_copy(update={"baselines": (), "examples": 9})
+    found = evaluate(config, many_sizes, {"pipeline": disc_models["pipeline"]}, tmp_path / "out")
+    scores = found.models["pipeline"].metrics
+    assert 0 <= scores["cover.miou"].value <= 1
+    assert np.isfinite(scores["relief.mae"].value), "pixels that nobody knows count for nothing"
+    assert len(found.examples) == 9
+    shapes = set()
+    for example in found.examples:
+        panels = {Image.open(found.folder / file).size for file in example.panels.values()}
+        assert len(panels) == 1, "every picture of an image has the image's size"
+        shapes |= panels
+    assert shapes == {(16, 16), (16, 13), (11, 15)}

@@ -40,7 +40,8 @@ def differences(checkpoint, run, size, *, batch=2, initial=False):
 
 
 @pytest.mark.parametrize(
-    "variant", ["plain", "feature", pytest.param("prediction", marks=pytest.mark.slow)]
+    "variant",
+    ["feature", *(pytest.param(v, marks=pytest.mark.slow) for v in ("plain", "prediction"))],
 )
 def test_torch_program_of_any_size_is_the_checkpoint(checkpoints, tmp_path, variant):
     checkpoint = checkpoints(variant)

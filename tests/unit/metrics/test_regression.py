@@ -85,7 +85,8 @@ def test_normals_equal_numpy_within_half_a_bin():
         np.median(angle), abs=NormalsMetric.bin_degrees / 2 + 1e-9
     )
     for limit in (11.25, 22.5, 30):
-        assert scores[f"within_{limit:g}".replace(".", "_")] == pytest.approx((angle < limit).mean())
+        name = f"within_{limit:g}".replace(".", "_")
+        assert scores[name] == pytest.approx((angle < limit).mean())
     assert scores["within_11_25"] > 0
 
 

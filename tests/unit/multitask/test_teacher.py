@@ -14,6 +14,7 @@ from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import InvalidConfig
 from goldseam.models.config import DiffusionConfig, EncoderConfig, ModelConfig, NetworkConfig
 from goldseam.models.multitask import MultitaskModel, Output, Preprocessing
+from goldseam.multitask import objective as objective_module
 from goldseam.multitask.config import TeacherConfig
 from goldseam.multitask.objective import Combined
 from goldseam.multitask.photometry import Photometry
@@ -250,6 +251,31 @@ def test_everything_known_leaves_nothing_to_teach():
     term = MeanTeacher(TeacherConfig(weight=1.0), TASKS, VALUES)
     found = Combined(supervised(), [term])(model(), made, context(Fixed(None)))
     assert not [name for name in found if "teacher" in name]
+
+
+def test_a_process_names_the_losses_that_only_another_one_has(monkeypatch):
+    # balances exchange one gradient a task: processes that name different tasks would never meet
+    made = batch()
+    made.known["cover"][:] = True
+    student = model()
+    teacher = copy.deepcopy(student).eval()
+    asked = []
+
+    def anywhere(flags):
+        asked.append(list(flags))
+        return [True] * len(flags)
+
+    monkeypatch.setattr(objective_module, "world_size", lambda: 2)
+    monkeypatch.setattr(objective_module, "anywhere", anywhere)
+    term = MeanTeacher(TeacherConfig(weight=1.0), TASKS, VALUES)
+    found = Combined(supervised(), [term])(student, made, context(teacher))
+    assert asked == [[False, True, True, True, True]]
+    assert [name for name in found if "teacher" in name] == [f"{task}.teacher" for task in TASKS]
+    assert found["cover.teacher"] == 0
+    found["cover.teacher"].backward()
+    gradients = [p.grad for p in student.parameters() if p.grad is not None]
+    assert gradients
+    assert not any(gradient.any() for gradient in gradients)
 
 
 def test_photometry_is_a_function_of_seed_and_step():

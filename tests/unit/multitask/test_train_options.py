@@ -47,6 +47,7 @@ def options(**more) -> TrainConfig:
             steps=STEPS, batch_size=BATCH, average=more.pop("average", 0.0), learning_rate=5e-3
         ),
         loop=LoopConfig(evaluate_every=3, checkpoint_every=2),
+        derive=more.pop("derive", "none"),
         **more,
     )
 
@@ -145,6 +146,13 @@ def test_a_single_task_learns_from_labels_of_another(tmp_path, scenes):
     assert not [name for name in result.validation if not name.startswith("normals")]
 
 
+def test_what_a_dataset_declares_is_used_unless_it_is_switched_off(scenes):
+    config = TrainConfig(tasks=TASKS)
+    assert derivations_of(config, scenes.info) == (NORMALS, EDGES)
+    silent = scenes.info.model_copy(update={"derivations": ()})
+    assert derivations_of(config, silent) == ()
+
+
 def test_which_derivations_a_run_uses(scenes):
     other = NORMALS.model_copy(update={"field_of_view": 50.0})
     info = scenes.info
@@ -155,6 +163,8 @@ def test_which_derivations_a_run_uses(scenes):
     assert derivations_of(listed, info) == (other,)
     fewer = options(derive="declared", tasks=("regions", "normals"))
     assert derivations_of(fewer, info) == (NORMALS,)
+    none = options(derive="declared", tasks=("regions", "depth"))
+    assert derivations_of(none, info) == ()
     related = options(consistency=ConsistencyConfig(weight=1.0), tasks=("regions", "edges"))
     assert relations_of(related, info) == (EDGES,)
 
@@ -162,7 +172,10 @@ def test_which_derivations_a_run_uses(scenes):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"tasks": ("regions", "depth"), "derive": "declared"}, "no derivation has a target among"),
+        (
+            {"tasks": ("regions", "depth"), "derive": "listed", "derivations": (NORMALS,)},
+            "lists none that has a target among regions, depth",
+        ),
         (
             {"tasks": ("regions", "depth"), "consistency": ConsistencyConfig(weight=1.0)},
             "no derivation relates two",
@@ -207,7 +220,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(tmp_path, sce
     [
         ({"teacher": TeacherConfig(weight=1.0)}, "optimizer.average"),
         ({"teacher": TeacherConfig(tasks=("walls",))}, "walls"),
-        ({"derivations": (NORMALS,)}, "not used"),
+        ({"derivations": (NORMALS,), "derive": "none"}, "not used"),
         ({"derive": "listed"}, "no derivations"),
     ],
 )

@@ -76,7 +76,7 @@ class PascalArchive:
         SALIENCY: Task(kind=Kind.SALIENCY, description="distilled: predicted by a network"),
         NORMALS: Task(
             kind=Kind.NORMALS,
-            axes="as published; the first component is along the image's width",
+            axes="x along the image's width, y and z as published",
             description="distilled: predicted by a network",
         ),
         BOUNDARY: Task(kind=Kind.BOUNDARY, description="between regions of the 459-class map"),

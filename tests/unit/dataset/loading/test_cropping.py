@@ -5,6 +5,7 @@ import pytest
 
 from goldseam.dataset.augmentation import Augmentation, ColorChange, crop_record, scale_record
 from goldseam.dataset.codecs import Boxes
+from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import InvalidConfig
 from tests.unit.dataset.loading.test_augmentation import TASKS, full_record, make_record
 
@@ -16,8 +17,26 @@ def test_a_window_takes_image_and_labels_from_the_same_place():
     for task in ("cover", "edge", "depth", "normals"):
         expected = record.labels[task][..., 2:7, 3:9]
         np.testing.assert_array_equal(cropped.labels[task], expected)
-    for task in ("tags", "caption"):
-        assert cropped.labels[task] is record.labels[task]
+    assert cropped.labels["caption"] is record.labels["caption"]
+
+
+def test_what_was_present_may_be_cut_off():
+    record = make_record(9, 11, tags=np.array([1, 0, -1], np.int8))
+    window = crop_record(record, TASKS, (0, 0), (9, 10)).labels["tags"]
+    assert window.tolist() == [-1, 0, -1]
+    assert window.dtype == np.int8
+    assert crop_record(record, TASKS, (0, 0), (12, 11)).labels["tags"].tolist() == [1, 0, -1]
+
+
+def test_a_flip_needs_to_know_the_width_alone():
+    pascal = Task(kind=Kind.NORMALS, axes="x along the image's width, y and z as published")
+    Augmentation(symmetry="flip").require_tasks({"normals": pascal})
+    with pytest.raises(InvalidConfig, match="turning an image"):
+        Augmentation(symmetry="square").require_tasks({"normals": pascal})
+    unknown = Task(kind=Kind.NORMALS, axes="as published")
+    with pytest.raises(InvalidConfig, match="flipping an image"):
+        Augmentation(symmetry="flip").require_tasks({"normals": unknown})
+    Augmentation(symmetry="none").require_tasks({"normals": unknown})
 
 
 def test_outside_the_photograph_nothing_is_known():
