@@ -1,5 +1,7 @@
 """Pictures of test images: what the label says, what the map says, what each model says."""
 
+import re
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,7 @@ def _draw(
     panels: dict[str, str] = {}
 
     def save(panel: str, picture: Any) -> None:
-        name = f"{record.image_id}.{panel}.png"
+        name = f"{_file_name(record.image_id)}.{panel}.png"
         Image.fromarray(picture).save(folder / name)
         panels[panel] = f"{folder.name}/{name}"
 
@@ -79,3 +81,10 @@ def _draw(
             drawn = draw_label(dense[name], prediction, image_HW3, limits=limits.get(name))
             save(f"{model_name}.{name}", drawn)
     return Example(record.image_id, panels)
+
+
+def _file_name(image_id: str) -> str:
+    """An image id as a name of files: imports name images by their path."""
+    plain = re.sub(r"[^\w.-]", "_", image_id)
+    # two ids may differ in nothing but what was replaced
+    return plain if plain == image_id else f"{plain}-{zlib.crc32(image_id.encode()):08x}"

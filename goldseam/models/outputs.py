@@ -56,7 +56,7 @@ class Output:
     def nothing(self) -> Tensor:
         """0 with zero gradient: the loss where there is nothing to learn."""
         found = [*self.initial.values(), *self.tags.values()]
-        return torch.stack([output.sum() for output in found]).sum() * 0.0
+        return torch.stack([output.float().sum() for output in found]).sum() * 0.0
 
 
 def channels_of(task: Task) -> int:

@@ -99,10 +99,11 @@ class Augmentation:
             if task.kind is not Kind.NORMALS or self.symmetry == "none":
                 continue
             if self.symmetry == "square" and y_up(task) is None:
+                other = "none or flip" if x_across(task) else "none"
                 raise InvalidConfig(
                     f"task '{name}' has the camera axes {task.axes!r}; turning an image needs axes "
                     "that begin with 'x right, y up' or 'x right, y down'.",
-                    remedy=f"Mend tasks.{name}.axes, or train with symmetry: flip or none.",
+                    remedy=f"Mend tasks.{name}.axes, or train with symmetry: {other}.",
                 )
             if not x_across(task):
                 raise InvalidConfig(

@@ -131,3 +131,20 @@ def test_images_of_many_sizes_are_scored_and_drawn(many_sizes, disc_models, tmp_
         assert len(panels) == 1, "every picture of an image has the image's size"
         shapes |= panels
     assert shapes == {(16, 16), (16, 13), (11, 15)}
+
+
+def test_ids_that_are_paths_become_names_of_files(tmp_path, disc_models):
+    info = disc_info()
+    samples = [
+        replace(sample, image_id=f"val/{n}") for n, sample in enumerate(discs(3, 4, partial=False))
+    ]
+    write_dataset(tmp_path / "data", info, {"test": samples})
+    data = open_dataset(tmp_path / "data")
+    config = CONFIG.model_copy(update={"examples": 2})
+    result = evaluate(config, data, disc_models, tmp_path / "out")
+    assert config.examples == len(result.examples) == 2
+    for example in result.examples:
+        assert example.image_id.startswith("val/")
+        for file in example.panels.values():
+            assert (result.folder / file).is_file()
+            assert "/" not in file.removeprefix("examples/")

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from goldseam.dataset.schema import Kind, Task
+from goldseam.dataset.augmentation import Augmentation
+from goldseam.dataset.formats.scenes.pascal_context import PascalArchive
 from goldseam.models.config import EncoderConfig, ModelConfig
 from goldseam.models.multitask import MultitaskModel, Preprocessing
 from goldseam.models.published import published_config
@@ -19,14 +20,7 @@ DATASETS, PROTOCOLS, VARIANTS = (
     ("one", "random"),
     ("feature", "prediction"),
 )
-AXES = "x right, y up, z towards the viewer"
-PASCAL = {
-    "segmentation": Task(kind=Kind.SEGMENTATION, categories=tuple(f"c{n}" for n in range(21))),
-    "human_parts": Task(kind=Kind.SEGMENTATION, categories=tuple(f"p{n}" for n in range(7))),
-    "saliency": Task(kind=Kind.SALIENCY),
-    "normals": Task(kind=Kind.NORMALS, axes=AXES),
-    "boundary": Task(kind=Kind.BOUNDARY),
-}
+PASCAL = dict(PascalArchive.tasks)
 
 
 def read(*parts: str) -> PartialRecipe:
@@ -115,6 +109,14 @@ def test_the_model_of_pascal_has_the_published_parameters(variant: str, count: i
     assert parameters(model) == count
     assert model.diffusion == published_config(variant).diffusion  # type: ignore[arg-type]
     assert parameters(ModelConfig(network=recipe.scratch.network)) == 157_237_346
+
+
+def test_what_pascal_is_imported_as_can_be_trained() -> None:
+    for protocol in PROTOCOLS:
+        for variant in VARIANTS:
+            recipe = read("pascal", protocol, variant)
+            tasks = {name: PASCAL[name] for name in recipe.train.tasks}
+            Augmentation(**recipe.train.loop.augment.model_dump()).require_tasks(tasks)
 
 
 def test_commands_in_a_recipe_name_what_it_reads() -> None:
