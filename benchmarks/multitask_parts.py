@@ -4,7 +4,7 @@ Beside the rows of `benchmarks/multitask_rooms.py`, whose labels, order of image
 they share: each part alone on top of plain multi-task training; the published configuration; the
 default with the denoiser, and distilled to one pass, held against the default trained as long; a
 quarter and four times as many labels. All numbers are of the test split. Rooms are rendered, not
-photographed. Resumable: finished runs stand below runs/rooms.
+photographed. Resumable: finished runs stand below runs/benchmarks/rooms.
 """
 
 import dataclasses

@@ -8,7 +8,7 @@ model of all labels. What the denoiser, teachers and fewer labels bring stands i
 come from `benchmarks/multitask_rooms_tuning.py`, which sees other seeds and validation images only.
 Weights and thresholds are chosen on validation, the numbers are of the test split, whose furniture
 no model has seen. Rooms are rendered, not photographed. Resumable: finished runs stand below
-runs/rooms.
+runs/benchmarks/rooms.
 """
 
 import copy

@@ -1,8 +1,8 @@
 """Trained models that are kept, for benchmarks that look into them; none is made twice.
 
-Everything stands below `runs/rooms`, named by what it was made from, so that a benchmark that was
-killed goes on where it was and benchmarks share what they have in common. Rooms are rendered, not
-photographed. Shapes: N training images, T tasks.
+Everything stands below `runs/benchmarks/rooms`, named by what it was made from, so that a benchmark
+that was killed goes on where it was and benchmarks share what they have in common. Rooms are
+rendered, not photographed. Shapes: N training images, T tasks.
 """
 
 import concurrent.futures

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-WORK = Path("runs/rooms")
+WORK = Path("runs/benchmarks/rooms")
 SIZE = 64
 TASKS = ("segmentation", "depth", "normals", "boundary")
 # metric by which a task counts in the mean relative gain, and whether lower is better

@@ -31,20 +31,23 @@ ANNOTATOR = "meta_annotator"
 def draft_recipe(folder: Path) -> str:
     """The text of a recipe for the dataset in `folder`.
 
+    With a noisy task to pretrain on it is one of `label_to_model`, without of `partial_to_model`.
+
     Raises:
-        InvalidConfig: the dataset has no noisy task to pretrain on, or no clean one to train.
+        InvalidConfig: the dataset has no clean task to train.
     """
     sections = draft_sections(open_dataset(folder, verify=False))
-    for section, lacking in (
-        ("pretrain", "a segmentation task that is noisy_version_of another"),
-        ("train", "a task that can be trained"),
-    ):
-        if section not in sections:
-            raise InvalidConfig(
-                f"{folder}: the pipeline needs {lacking}, with known training labels.",
-                remedy="Declare it in dataset.yaml; docs/dataset.md shows how. Stages that need no "
-                "such task run alone: 'goldseam audit', 'goldseam train'.",
-            )
+    if "train" not in sections:
+        raise InvalidConfig(
+            f"{folder}: the pipelines need a task that can be trained, with known training labels.",
+            remedy="Declare it in dataset.yaml; docs/dataset.md shows how. Stages that need no "
+            "such task run alone: 'goldseam audit'.",
+        )
+    if "pretrain" not in sections:
+        train = {key: sections["train"][key] for key in ("tasks", "loop")}
+        kept = {key: sections[key] for key in ("name", "dataset", "audit") if key in sections}
+        promote = {"promote": sections["promote"]}
+        sections = {"pipeline": "partial_to_model", **kept, "train": train, **promote}
     text = yaml.safe_dump(sections, sort_keys=False, width=100)
     return HEADER.format(name="recipe.yaml") + text
 

@@ -45,7 +45,8 @@ def _sentences(image: Prediction, tasks: Mapping[str, Task]) -> dict[str, str]:
     said: dict[str, str] = {}
     for task, shares in image.shares.items():
         largest = sorted(shares.items(), key=lambda pair: -pair[1])
-        said[task] = ", ".join(f"{name} {percent(share)}" for name, share in largest if share)
+        shown = [f"{name} {percent(share)}" for name, share in largest if share]
+        said[task] = ", ".join(shown) or "nothing found"
     for task, (low, mean, high) in image.ranges.items():
         unit = tasks[task].unit or ""
         said[task] = f"{amount(low, unit)} to {amount(high, unit)}, on average {amount(mean, unit)}"

@@ -172,6 +172,7 @@ def test_a_dataset_without_a_noisy_task_can_be_audited_and_validated(goldseam, t
     assert code == 2
     assert "closest: plan" in err
     code, _, err = goldseam("recipe", "init", tmp_path / "d", "--out", tmp_path / "r.yaml")
-    assert code == 2
-    assert "noisy_version_of" in err
-    assert not (tmp_path / "r.yaml").exists()
+    assert code == 0, err
+    code, out, err = goldseam("recipe", "check", tmp_path / "r.yaml")
+    assert code == 0, err
+    assert "pipeline: partial_to_model" in (tmp_path / "r.yaml").read_text()
