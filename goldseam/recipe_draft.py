@@ -45,9 +45,9 @@ def draft_recipe(folder: Path) -> str:
         )
     if "pretrain" not in sections:
         train = {key: sections["train"][key] for key in ("tasks", "loop")}
-        kept = {key: sections[key] for key in ("name", "dataset", "audit") if key in sections}
-        promote = {"promote": sections["promote"]}
-        sections = {"pipeline": "partial_to_model", **kept, "train": train, **promote}
+        shared = ("name", "dataset", "audit", "promote")
+        kept: dict[str, Any] = {key: sections[key] for key in shared if key in sections}
+        sections = {"pipeline": "partial_to_model", **kept, "train": train}
     text = yaml.safe_dump(sections, sort_keys=False, width=100)
     return HEADER.format(name="recipe.yaml") + text
 
