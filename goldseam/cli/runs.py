@@ -97,6 +97,7 @@ def _summarize(run_id: str, status: str, out: Path) -> dict[str, Any]:
         "stages": stages,
         "metrics": _metrics(records.get("evaluate")),
         "model_version": _model_version(records.get("promote")),
+        "checkpoint": _checkpoint(records, out),
         "page": _page(records, out),
     }
     write_text(out / SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
@@ -123,6 +124,17 @@ def _model_version(record: "TaskRecord | None") -> str | None:
         return None
     promotion = PromotionResult.read(Path(record.output))
     return None if promotion.version is None else f"{promotion.model_name}/{promotion.version}"
+
+
+def _checkpoint(records: Mapping[str, "TaskRecord"], out: Path) -> str | None:
+    """Folder of the run's model below `out`: what the last stage that learns made."""
+    for name in ("finetune", "train"):
+        record = records.get(name)
+        if record is not None and record.output is not None:
+            folder = Path(record.output) / "checkpoint"
+            if folder.is_dir() and folder.is_relative_to(out.resolve()):
+                return folder.relative_to(out.resolve()).as_posix()
+    return None
 
 
 def _page(records: Mapping[str, "TaskRecord"], out: Path) -> str | None:
@@ -153,6 +165,8 @@ def _tell(summary: Mapping[str, Any], out: Path) -> None:
         console.print(f"page     {out / summary['page']}")
     if summary["model_version"]:
         console.print(f"model    {summary['model_version']}")
+    if summary["checkpoint"]:
+        console.print(f"weights  {out / summary['checkpoint']}")
     console.print(f"summary  {out / SUMMARY_FILE}")
     if (out / "mlflow.db").is_file():
         database = (out / "mlflow.db").resolve()

@@ -52,6 +52,9 @@ def test_every_stage_succeeds_and_every_task_is_scored(finished: Path) -> None:
         assert 0 < scores["normals.mean"] < 90
         assert 0 <= scores["boundary.ods_f"] <= 1
     assert body["model_version"] == "rooms/1"
+    weights = finished / "out" / body["checkpoint"] / "model.safetensors"
+    assert weights.parent.parent.resolve() == result(finished, "train")[1].resolve()
+    assert weights.is_file()
     assert (finished / "out" / body["page"]).is_file()
 
 
