@@ -139,7 +139,9 @@ def test_no_site_and_a_taken_port_are_errors_with_a_remedy(site: Path, tmp_path:
 
 
 def test_ctrl_c_ends_the_command_quietly(site: Path) -> None:
-    program = "from goldseam.cli import main; main()"
+    # a shell starts what runs in its background deaf to Ctrl-C, and so all that comes of it
+    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{hears}; from goldseam.cli import main; main()"
     command = [sys.executable, "-c", program, "dashboard", "serve", str(site), "--port", "0"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -150,7 +152,10 @@ def test_ctrl_c_ends_the_command_quietly(site: Path) -> None:
         port = int(line.rpartition(":")[2].split("/")[0])
         with socket.create_connection(("127.0.0.1", port), timeout=10):
             process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        try:
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert out == "stopped\n"
     assert err == ""
