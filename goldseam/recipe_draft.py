@@ -69,7 +69,6 @@ def draft_sections(dataset: Dataset) -> dict[str, Any]:
         sections["train"] = {
             "tasks": [*clean, *noisy[:1]],
             "transfer": "heads",
-            "diffusion": {"steps": 2},
             "optimizer": {"transferred_rate": TRANSFERRED_RATE},
             "loop": choice,
         }

@@ -83,8 +83,8 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def public_uri(uri: str) -> str:
-    """The address without user name and password."""
-    return re.sub(r"://[^/@\s]*@", "://***@", uri)
+    """The address without user name and password, in which an `@` may stand as it is."""
+    return re.sub(r"://[^/\s]*@", "://***@", uri)
 
 
 def registry_keys(names: Iterable[str]) -> dict[str, str]:
@@ -142,7 +142,14 @@ def _locked(file: Path) -> Iterator[None]:
     except OSError as error:
         raise MissingInput(file, f"the registry cannot be written ({error.strerror})") from error
     with stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        except OSError as error:
+            raise MissingInput(
+                file,
+                f"the registry cannot be locked ({error.strerror})",
+                "Keep the database on a local disk, or name a server in promote.tracking_uri.",
+            ) from error
         yield
 
 

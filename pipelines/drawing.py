@@ -3,6 +3,7 @@
 Whatever happens after that, an exit handler leaves a status and a page.
 """
 
+import abc
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -16,10 +17,18 @@ from components.stop.component import stop
 from pipelines.settings import Settings
 
 OPEN = "pass"  # what a gate's task returns when it lets the run go on
+DATA_REMEDY = (
+    "Mend the labels that the reasons name ('goldseam dataset check' lists them by row), or change "
+    "the expectations in the recipe's section 'validate'."
+)
+LABELS_REMEDY = (
+    "The audit's page shows what closed the gate, label by label; 'goldseam findings' hands them "
+    "to an annotation tool. Or change the limits in the recipe's section 'audit.gate'."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(abc.ABC):
     """The tasks of one run while the pipeline is being drawn.
 
     Attributes:
@@ -32,17 +41,17 @@ class Run:
     section: dict[str, Any]
     data: dict[str, Any]
 
+    @abc.abstractmethod
     def draw(self) -> None:
         """Draw the tasks that follow the reference to the data."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def publish(self, shown: dict[str, Any]) -> dsl.PipelineTask:
         """Show what there is.
 
         Args:
             shown: outputs of stages by the name of the input that takes them.
         """
-        raise NotImplementedError
 
     def stop(self, gate: str, reasons: Any, remedy: str, shown: dict[str, Any]) -> None:
         """Show what there is, then fail with the gate's reasons."""
@@ -87,7 +96,7 @@ def pipeline_of(
             dataset_revision: name of the data's version.
             workspace: folder that all tasks share.
         """
-        last = pods.light(report_status(workspace=workspace), cached=False)
+        last = pods.light(report_status(recipe=recipe, workspace=workspace), cached=False)
         with dsl.ExitHandler(last, name="run"):
             sections = pods.light(read(recipe=recipe, workspace=workspace), cached=False)
             reference = pods.light(

@@ -4,6 +4,7 @@ Each condition has an Else that stops the run, so no gate is passed or skipped i
 that ends as a success has promoted its model.
 """
 
+import abc
 import dataclasses
 from typing import Any
 
@@ -15,22 +16,12 @@ from components.gate.component import gate
 from components.promote.component import promote
 from components.publish.component import publish
 from components.validate.component import validate
-from pipelines.drawing import OPEN, Run
+from pipelines.drawing import DATA_REMEDY, LABELS_REMEDY, OPEN, Run
 
-DATA_REMEDY = (
-    "Mend the labels that the reasons name ('goldseam dataset check' lists them by row), or change "
-    "the expectations in the recipe's section 'validate'."
-)
-LABELS_REMEDY = (
-    "The audit's page shows what breaks a limit, label by label. Mend it, or change the limits in "
-    "the recipe's section 'audit.gate'."
-)
 MODEL_REMEDY = (
     "The champion stays as it is. The page compares the models: change the recipe and run again, "
     "or change the gates in its section 'promote'."
 )
-
-
 BASELINES = ("scratch", "noisy_direct")
 
 
@@ -38,6 +29,7 @@ BASELINES = ("scratch", "noisy_direct")
 class TrainAndPromote(Run):
     """The tasks from labels to a promoted model; a pipeline says what is learned in between."""
 
+    @abc.abstractmethod
     def learn(self) -> dict[str, Any]:
         """Draw the tasks that train.
 
@@ -45,7 +37,6 @@ class TrainAndPromote(Run):
             Models by the name of the input that shows them; the last one is to be promoted,
             `scratch` and `noisy_direct` are what it is compared with.
         """
-        raise NotImplementedError
 
     def draw(self) -> None:
         """The first gates: labels that break form or limits train nothing."""

@@ -34,14 +34,13 @@ def read_audit_recipe(
     from goldseam.workspace import running_task
 
     with running_task("read_audit_recipe", workspace):
-        from goldseam.recipe import as_struct, from_struct
+        from goldseam.recipe import task_sections
 
-        checked = from_struct(recipe)
-        resolved = as_struct(checked)
+        section = task_sections(recipe, workspace)
     return (
-        resolved["validate"],
-        resolved["audit"]["measure"],
-        resolved["audit"]["predictions"],
-        resolved["audit"],
-        checked.parts,
+        section["validate"],
+        section["audit"]["measure"],
+        section["audit"]["predictions"],
+        section["audit"],
+        section["parts"],
     )

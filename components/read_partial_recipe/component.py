@@ -37,24 +37,16 @@ def read_partial_recipe(
     from goldseam.workspace import running_task
 
     with running_task("read_partial_recipe", workspace):
-        import os
-        from pathlib import Path
+        from goldseam.recipe import task_sections
 
-        from goldseam.recipe import as_struct, from_struct
-
-        resolved = as_struct(from_struct(recipe))
-        registry = (
-            resolved["promote"].get("tracking_uri")
-            or os.environ.get("MLFLOW_TRACKING_URI")
-            or f"sqlite:///{Path(workspace).resolve()}/mlflow.db"
-        )
+        section = task_sections(recipe, workspace)
     return (
-        resolved["validate"],
-        resolved["audit"],
-        resolved["train"],
-        resolved["evaluate"],
-        {**resolved["promote"], "tracking_uri": registry},
-        resolved["publish"],
-        resolved["scratch"],
-        resolved,
+        section["validate"],
+        section["audit"],
+        section["train"],
+        section["evaluate"],
+        section["promote"],
+        section["publish"],
+        section["scratch"],
+        section["resolved"],
     )

@@ -40,27 +40,19 @@ def read_recipe(
     from goldseam.workspace import running_task
 
     with running_task("read_recipe", workspace):
-        import os
-        from pathlib import Path
+        from goldseam.recipe import task_sections
 
-        from goldseam.recipe import as_struct, from_struct
-
-        resolved = as_struct(from_struct(recipe))
-        registry = (
-            resolved["promote"].get("tracking_uri")
-            or os.environ.get("MLFLOW_TRACKING_URI")
-            or f"sqlite:///{Path(workspace).resolve()}/mlflow.db"
-        )
+        section = task_sections(recipe, workspace)
     return (
-        resolved["validate"],
-        resolved["audit"],
-        resolved["pretrain"],
-        resolved["train"],
-        resolved["finetune"],
-        resolved["evaluate"],
-        {**resolved["promote"], "tracking_uri": registry},
-        resolved["publish"],
-        resolved["baselines"]["scratch"],
-        resolved["baselines"]["noisy_direct"],
-        resolved,
+        section["validate"],
+        section["audit"],
+        section["pretrain"],
+        section["train"],
+        section["finetune"],
+        section["evaluate"],
+        section["promote"],
+        section["publish"],
+        section["scratch"],
+        section["noisy_direct"],
+        section["resolved"],
     )

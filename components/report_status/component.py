@@ -8,12 +8,14 @@ from components import images
 @dsl.component(base_image=images.GOLDSEAM, install_kfp_package=False)
 def report_status(
     *,
+    recipe: dict,
     workspace: str,
     status: dsl.PipelineTaskFinalStatus,
 ):
     """Write the run's status file, and its page where no task came to publish one.
 
     Args:
+        recipe: the recipe as a struct, for the page.
         workspace: folder where stages keep their outputs and records.
         status: how the run ended, from Kubeflow Pipelines.
     """
@@ -43,8 +45,8 @@ def report_status(
         page = records.get("publish")
         if page is None or page.status != "succeeded":
             from goldseam.artifacts import RESULT_FILE, digest_of
-            from goldseam.dashboard.config import PublishConfig
             from goldseam.dashboard.stage import publish
+            from goldseam.recipe import page_options
 
             outputs = {
                 name: Path(record.output)
@@ -54,7 +56,7 @@ def report_status(
             task.stage(
                 "publish",
                 publish,
-                PublishConfig(),
+                page_options(recipe),
                 outputs,
                 keyed_by={"status": digest_of(body)},
                 records=records,

@@ -1,4 +1,7 @@
-"""What follows training, one stage alone: `goldseam distil | affinity`."""
+"""What follows training, one stage alone: `goldseam distil | affinity`.
+
+No pipeline has these stages, so that no recipe has their options: `--set` gives them.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +12,6 @@ from goldseam.cli.options import (
     DatasetFolder,
     Device,
     Out,
-    RecipeName,
     Set,
     checkpoint,
     log,
@@ -23,7 +25,6 @@ def distil(
     folder: DatasetFolder,
     teacher: Annotated[Path, typer.Option(help="Output of 'goldseam train'.")],
     out: Out,
-    source: RecipeName = None,
     device: Device = None,
     set_: Set = None,
 ) -> None:
@@ -32,7 +33,7 @@ def distil(
     from goldseam.multitask.distillation import distil as stage
 
     log()
-    options = section("distil", source, folder, set_, device)
+    options = section("distil", None, folder, set_, device)
     show_training(stage(options, open_dataset(folder), checkpoint(teacher), out))
 
 
@@ -44,7 +45,6 @@ def affinity(
         list[str] | None,
         typer.Option(metavar="TASK=DIR", help="A model that was trained for one task alone."),
     ] = None,
-    source: RecipeName = None,
     device: Device = None,
     set_: Set = None,
 ) -> None:
@@ -54,7 +54,7 @@ def affinity(
 
     log()
     alone = named_checkpoints("--single", single or (), "TASK")
-    options = section("affinity", source, folder, set_, device)
+    options = section("affinity", None, folder, set_, device)
     result = stage(options, open_dataset(folder), checkpoint(model), out, single=alone)
     for sentence in result.sentences:
         typer.echo(f"- {sentence}")

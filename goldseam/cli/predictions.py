@@ -57,6 +57,7 @@ def predict(
 
     log()
     config = _config(
+        "predict",
         PredictConfig,
         device=device,
         tiling={"tile": tile, "overlap": overlap, "batch": batch},
@@ -95,6 +96,7 @@ def export(
 
     log()
     config = _config(
+        "export",
         ExportConfig,
         format=format_,
         size=_size(size),
@@ -115,14 +117,14 @@ def _size(text: str) -> tuple[int, ...]:
     if text == "dynamic":
         return ()
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
         raise InvalidConfig(
             f"--size is '{text}'.", remedy="Write dynamic, or height x width such as 512x512."
         )
     return int(parts[0]), int(parts[1])
 
 
-def _config(kind: Any, **options: Any) -> Any:
+def _config(command: str, kind: Any, **options: Any) -> Any:
     """Options of a command as a stage's configuration.
 
     Raises:
@@ -138,7 +140,4 @@ def _config(kind: Any, **options: Any) -> Any:
         if not isinstance(fault["input"], dict):  # else several options do not fit together
             name = str(fault["loc"][0 if fault["loc"][0] != "tiling" else 1]).replace("_", "-")
             said = f"--{name} is {fault['input']!r}: {said}"
-        raise InvalidConfig(
-            f"{said}.",
-            remedy="See 'goldseam predict --help' and 'goldseam export --help'.",
-        ) from error
+        raise InvalidConfig(f"{said}.", remedy=f"See 'goldseam {command} --help'.") from error

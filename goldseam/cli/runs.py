@@ -29,7 +29,9 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")
     ] = None,
-    tiny: Annotated[bool, typer.Option("--tiny", help="The same run, small: two minutes.")] = False,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="The same run, small: a minute or two.")
+    ] = False,
     device: Device = None,
     set_: Set = None,
 ) -> None:
@@ -179,7 +181,7 @@ def compile_pipeline(
     image: Annotated[
         str | None, typer.Option(help="Container image of the tasks, pinned by digest.")
     ] = None,
-    gpu: Annotated[bool, typer.Option("--gpu", help="Ask for a GPU where a model learns.")] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Ask for a GPU where a model runs.")] = False,
     workspace_claim: Annotated[
         str | None, typer.Option(help="Volume claim on which killed tasks find their state.")
     ] = None,

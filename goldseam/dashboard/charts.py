@@ -149,9 +149,7 @@ def _curve_metrics(trainings: Mapping[str, TrainingResult]) -> list[str]:
         for entry in result.history:
             loss = loss or entry.get("loss") is not None
             for name, value in entry.items():
-                task = name.partition(".")[0]
-                # of what training says of itself: losses, and the weights of a balance
-                known = task not in ("loss", "weight") and value is not None
-                if known and is_whole(name):
-                    of_task.setdefault(task, name)
+                # the history also holds what training says of itself, such as losses by task
+                if name in result.validation and is_whole(name) and value is not None:
+                    of_task.setdefault(name.partition(".")[0], name)
     return (["loss"] if loss else []) + list(of_task.values())

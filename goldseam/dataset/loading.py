@@ -6,10 +6,9 @@ for a later step, and workers have no state to keep.
 
 import dataclasses
 import itertools
-import math
 import multiprocessing
 import multiprocessing.context
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,13 +16,12 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from goldseam.dataset.augmentation import Augmentation, pad_record
+from goldseam.dataset.augmentation import Augmentation
 from goldseam.dataset.batch import Batch, BoxTarget, collate
 from goldseam.dataset.codecs import Array
 from goldseam.dataset.memory import DECODED_LIMIT, JoinedTable, SampleTable, TrainingTable
 from goldseam.dataset.order import BatchOrder
-from goldseam.dataset.reading import Dataset, Record
-from goldseam.dataset.schema import Task
+from goldseam.dataset.reading import Dataset
 from goldseam.errors import GoldseamError
 
 __all__ = [
@@ -134,16 +132,17 @@ def evaluation_batches(
     cache: Path | None = None,
     pin_memory: bool = False,
 ) -> Iterator[Batch]:
-    """Every row of a split once, in order, unchanged; the last batch may be smaller.
+    """Every row of a split once, unchanged, `batch_size` rows after another; the last are fewer.
 
-    Where the images of a batch differ in size, smaller ones are padded below and to the right;
-    nothing is known of the pixels that were added.
+    Where these rows differ in size, they come as one batch for each size, in the order in which
+    the sizes first appear. They are not padded: normalization and pooled features look at all
+    pixels, so that an image's score would depend on its neighbors.
 
     Args:
         dataset: an open dataset.
         split: one of its splits.
         tasks: whose labels the batches carry; none for images alone.
-        batch_size: samples in a batch.
+        batch_size: samples in a batch, at most.
         rows: positions in the split, ascending; all by default, labeled or not.
         workers: processes that decode; 0 decodes in this one, reading one row group at a time.
         cache: folder for a memory-mapped copy of the columns, used by workers.
@@ -157,8 +156,9 @@ def evaluation_batches(
     if workers == 0:
         records = dataset.records(split, list(kinds), rows)
         made = (
-            collate(_padded(block, kinds), kinds)
+            collate([block[position] for position in alike], kinds)
             for block in iter(lambda: list(itertools.islice(records, batch_size)), [])
+            for alike in _by_size([record.image_HWC.shape[:2] for record in block])
         )
         return (batch.pin_memory() for batch in made) if pin_memory else made
     every = range(dataset.info.rows(split)) if rows is None else rows
@@ -232,22 +232,27 @@ class _Stretches:
 
     def __init__(self, table: TrainingTable, batch_size: int) -> None:
         self.table = table
-        self.batch_size = batch_size
+        sizes = table.sizes
+        self.positions = [
+            [start + position for position in alike]
+            for start in range(0, len(sizes), batch_size)
+            for alike in _by_size(sizes[start : start + batch_size])
+        ]
 
     def __len__(self) -> int:
-        return math.ceil(len(self.table) / self.batch_size)
+        return len(self.positions)
 
     def batch(self, step: int) -> Batch:
-        first = step * self.batch_size
-        last = min(first + self.batch_size, len(self.table))
-        records = [self.table[row] for row in range(first, last)]
-        return collate(_padded(records, self.table.tasks), self.table.tasks)
+        records = [self.table[position] for position in self.positions[step]]
+        return collate(records, self.table.tasks)
 
 
-def _padded(records: Sequence[Record], tasks: Mapping[str, Task]) -> list[Record]:
-    """The records at the size of the largest: each unchanged where all have one size."""
-    heights, widths = zip(*(record.image_HWC.shape[:2] for record in records), strict=True)
-    return [pad_record(record, tasks, (max(heights), max(widths))) for record in records]
+def _by_size(sizes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Positions of equal sizes, in the order in which the sizes first appear."""
+    positions: dict[tuple[int, ...], list[int]] = {}
+    for position, size in enumerate(sizes):
+        positions.setdefault(size, []).append(position)
+    return list(positions.values())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -247,12 +247,19 @@ class TrainingTable(SampleTable):
             )
         return selected
 
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each image, px; 0 where no picture is stored."""
+        height_N, width_N = (self._lengths(name).tolist() for name in ("height", "width"))
+        return list(zip(height_N, width_N, strict=True))
+
+    def _lengths(self, name: str) -> Array:
+        # a size is unknown only where there is no picture, and so nothing to decode
+        lengths: Array = pc.fill_null(self._column(name), 0).to_numpy().astype(np.int64)[self.rows]
+        return lengths
+
     def _decoded_bytes(self) -> int:
-        pixels_N = np.multiply(
-            # a size is unknown only where there is no picture, and so nothing to decode
-            pc.fill_null(self._column("width"), 0).to_numpy().astype(np.int64),
-            pc.fill_null(self._column("height"), 0).to_numpy().astype(np.int64),
-        )[self.rows]
+        pixels_N = self._lengths("width") * self._lengths("height")
         total = 3 * int(pixels_N.sum())
         for name, task in self.tasks.items():
             if task.kind.is_picture:

@@ -20,7 +20,8 @@ def resize_record(record: Record, tasks: Mapping[str, Task], size: tuple[int, in
     """The image and every label of it, stretched to `size`.
 
     A pixel of a smaller boundary or saliency label is present where any pixel under it is, since
-    thin lines would vanish otherwise; ids, values and normals are taken from the nearest pixel.
+    thin lines would vanish otherwise; ids, values and normals, and lines that become larger, are
+    taken from the nearest pixel.
     """
     if record.image_HWC.shape[:2] == size:
         return record
@@ -53,9 +54,12 @@ def _resize_label(label: Any, task: Task, before: tuple[int, ...], size: tuple[i
 
 
 def _resize_lines(label_HW: Array, ignore: int, size: tuple[int, int]) -> Array:
-    present_HW = stretch((label_HW == 1).astype(np.float32), size) > 0
-    ignored_HW = stretch((label_HW == ignore).astype(np.float32), size) >= IGNORED_SHARE
-    return np.where(present_HW, 1, np.where(ignored_HW, ignore, 0)).astype(label_HW.dtype)
+    # interpolating where a side grows would call present what somebody called absent
+    shorter = min(size[0], label_HW.shape[0]), min(size[1], label_HW.shape[1])
+    present_HW = stretch((label_HW == 1).astype(np.float32), shorter) > 0
+    ignored_HW = stretch((label_HW == ignore).astype(np.float32), shorter) >= IGNORED_SHARE
+    joined_HW = np.where(present_HW, 1, np.where(ignored_HW, ignore, 0)).astype(label_HW.dtype)
+    return _nearest(joined_HW, size)
 
 
 def _nearest(label_HW: Array, size: tuple[int, int]) -> Array:

@@ -14,9 +14,9 @@ from goldseam.dataset.drawing import draw_label, value_limits
 from goldseam.dataset.reading import Dataset, Record
 from goldseam.dataset.schema import Kind, Task
 from goldseam.models.multitask import DENSE, MultitaskModel
+from goldseam.models.outputs import predicted_by
 from goldseam.results import Example
 from goldseam.trainer.pictures import as_label
-from goldseam.trainer.validation import predicted_by
 
 
 def draw_examples(

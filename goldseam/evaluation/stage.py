@@ -16,11 +16,12 @@ from goldseam.evaluation.examples import draw_examples
 from goldseam.metrics import Metric, bootstrap, paired_difference
 from goldseam.models.checkpoint import load_checkpoint
 from goldseam.models.multitask import MultitaskModel
+from goldseam.models.outputs import predicted_by
 from goldseam.progress import progress
 from goldseam.results import Estimate, EvaluationResult, ModelScores
 from goldseam.storage.atomic import atomic_folder
 from goldseam.trainer.devices import choose_device
-from goldseam.trainer.validation import predicted_by, score
+from goldseam.trainer.validation import score
 
 PIPELINE = "pipeline"
 BATCH = 64

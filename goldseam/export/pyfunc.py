@@ -5,7 +5,6 @@ MLflow imports this module by its name, which stands in every registered model, 
 """
 
 import base64
-import binascii
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -121,7 +120,7 @@ def decode_cell(cell: object, row: int) -> Array:
         if not isinstance(content, bytes):
             raise BadCell(f"a value of type {type(cell).__name__}", "bytes or base64 text")
         return decode_pixels(content, max_megapixels=MAX_MEGAPIXELS)
-    except (BadCell, binascii.Error) as error:
+    except ValueError as error:  # no base64 text, or a BadCell
         raise InvalidConfig(
             f"row {row}, column '{IMAGE_COLUMN}': {error}.",
             remedy="Send a whole PNG, JPEG or TIFF, encoded as base64 without line breaks.",

@@ -10,13 +10,13 @@ import torch
 
 from goldseam.artifacts import digest_file, digest_folder
 from goldseam.dataset.schema import Kind, Task
-from goldseam.errors import GoldseamError, OutputExists
+from goldseam.errors import GoldseamError
 from goldseam.export.config import ExportConfig
 from goldseam.export.formats import FILES, input_name, open_program, require, write_program
 from goldseam.export.program import PredictionGraph, trace
 from goldseam.models.checkpoint import CheckpointConfig, load_checkpoint
 from goldseam.prediction.predictor import model_stride
-from goldseam.storage.atomic import atomic_folder, write_text
+from goldseam.storage.atomic import atomic_folder, require_place, write_text
 
 METADATA_FILE = "metadata.json"
 FORMAT = 1
@@ -100,10 +100,7 @@ def export(config: ExportConfig, model: Path, out: Path, *, replace: bool = Fals
     """
     from goldseam import __version__
 
-    if out.exists() and not replace:
-        raise OutputExists(out, "it is overwritten only with --replace")
-    if out.exists() and not (out / METADATA_FILE).is_file():
-        raise OutputExists(out, "it holds no export, and so is not replaced")
+    require_place(out, METADATA_FILE, replace=replace)
     checkpoint = CheckpointConfig.read(model)
     tasks = checkpoint.chosen(config.tasks)
     versions = require(config.format)

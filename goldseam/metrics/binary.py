@@ -1,21 +1,83 @@
 """What boundary and saliency share: probabilities of pixels against many thresholds at once.
 
 A probability is replaced by the number of thresholds that it reaches; comparing, counting and
-taking maxima are then done once instead of once a threshold. Legend: K samples, H and W pixels,
-T thresholds.
+taking maxima are then done once instead of once a threshold. Legend: B batch, K known samples, H
+and W pixels, T thresholds, S numbers of a sample at one threshold.
 """
 
-from collections.abc import Sequence
+import abc
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from goldseam.metrics.sums import Array, Floats, InvalidMetricInput, ratio
+from goldseam.metrics.sums import (
+    Array,
+    Floats,
+    GroupSums,
+    InvalidMetricInput,
+    blocks,
+    check_batch,
+    ratio,
+)
 
 Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 
 BUCKETS = 4096
+
+
+class ThresholdSums(GroupSums):
+    """A metric of pixels that are yes or no, from counts at many thresholds of a probability.
+
+    Args:
+        threshold: probability from which a pixel is predicted.
+        ignore: target id of pixels that count for nothing.
+        others: further thresholds at which pixels are counted.
+    """
+
+    def __init__(self, threshold: float, ignore: int, others: Iterable[float]) -> None:
+        super().__init__()
+        self.threshold = threshold
+        self.ignore = ignore
+        self.thresholds = tuple(sorted({*others, threshold}))
+
+    def update(
+        self,
+        prediction: npt.ArrayLike,
+        target: npt.ArrayLike,
+        known_B: Array,
+        groups: Sequence[str],
+    ) -> None:
+        """Add a batch.
+
+        Args:
+            prediction: `B H W` probabilities.
+            target: `B H W`, 1 yes (a boundary, salient), 0 no, or `ignore`.
+            known_B: True where the sample's label is known; others are never read.
+            groups: group of each sample.
+
+        Raises:
+            InvalidMetricInput: the shapes do not fit, or a value is no probability or label.
+        """
+        predicted_BHW, target_BHW, known = check_batch(prediction, target, known_B, groups, "B H W")
+        for block in blocks(known, predicted_BHW[0].size if len(known) else 0):
+            probability_KHW, target_KHW = predicted_BHW[block], target_BHW[block]
+            counted_KHW = counted_pixels(probability_KHW, target_KHW, self.ignore)
+            number_KHW = reached_thresholds(probability_KHW, counted_KHW, self.thresholds)
+            state_KTS = self._counts(number_KHW, counted_KHW & (target_KHW == 1), counted_KHW)
+            for index, state_TS in zip(block.tolist(), state_KTS, strict=True):
+                self._add(groups[index], state_TS)
+
+    @abc.abstractmethod
+    def _counts(self, number_KHW: Array, yes_KHW: Bools, counted_KHW: Bools) -> Counts:
+        """What each sample adds at each threshold, `K T S`.
+
+        Args:
+            number_KHW: how many thresholds a pixel reaches; see `reached_thresholds`.
+            yes_KHW: counted pixels that the label says yes of.
+            counted_KHW: pixels that are not ignored.
+        """
 
 
 def counted_pixels(probability_KHW: Array, target_KHW: Array, ignore: int) -> Bools:
@@ -77,6 +139,12 @@ def passing(number_KHW: Array, chosen_KHW: Bools, thresholds: int) -> Counts:
     cells = np.bincount(first_M + number_KHW[chosen_KHW], minlength=samples * bins)
     # a pixel that reaches n thresholds counts for the n lowest
     return cells.reshape(samples, bins)[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
+
+
+def label_pixels(yes_KHW: Bools, thresholds: int) -> Counts:
+    """Pixels that the label says yes of, the same at each threshold: `K T`."""
+    pixels_K1: Counts = yes_KHW.sum(axis=(1, 2))[:, None]
+    return np.broadcast_to(pixels_K1, (len(pixels_K1), thresholds))
 
 
 def f_score(precision: Floats, recall: Floats, beta_squared: float = 1.0) -> Floats:

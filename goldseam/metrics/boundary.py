@@ -1,28 +1,28 @@
 """How well predicted boundary probabilities match a boundary, within a tolerance in pixels.
 
-Legend: B batch, K known samples, H and W pixels, T thresholds, R weightings.
+Legend: K known samples, H and W pixels, T thresholds, R weightings.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from goldseam.metrics.binary import (
+    Bools,
     Counts,
-    counted_pixels,
+    ThresholdSums,
     f_score,
     highest,
+    label_pixels,
     passing,
-    reached_thresholds,
 )
-from goldseam.metrics.sums import Array, Floats, GroupSums, blocks, check_batch, ratio
+from goldseam.metrics.sums import Array, Floats, ratio
 
 GRID = tuple(step / 50 for step in range(1, 50))
 
 
-class BoundaryMetric(GroupSums):
+class BoundaryMetric(ThresholdSums):
     """`f1`, `precision` and `recall` at one threshold, and `ods_f`; pooled over images.
 
     A predicted pixel (probability at least the threshold) is right when a boundary pixel of the
@@ -58,38 +58,11 @@ class BoundaryMetric(GroupSums):
         ignore: int = 255,
         grid: Sequence[float] = GRID,
     ) -> None:
-        super().__init__()
+        super().__init__(threshold, ignore, grid)
         self.tolerance_px = tolerance_px
-        self.threshold = threshold
-        self.ignore = ignore
-        self.thresholds = tuple(sorted({*grid, threshold}))
         reach = int(tolerance_px)
         steps = range(-reach, reach + 1)
         self._disk = [(y, x) for y in steps for x in steps if y**2 + x**2 <= tolerance_px**2]
-
-    def update(
-        self,
-        prediction: npt.ArrayLike,
-        target: npt.ArrayLike,
-        known_B: Array,
-        groups: Sequence[str],
-    ) -> None:
-        """Add a batch.
-
-        Args:
-            prediction: `B H W` probabilities.
-            target: `B H W`, 1 boundary, 0 none, or `ignore`.
-            known_B: True where the sample's boundary is known; others are never read.
-            groups: group of each sample.
-
-        Raises:
-            InvalidMetricInput: the shapes do not fit, or a value is no probability or label.
-        """
-        predicted_BHW, target_BHW, known = check_batch(prediction, target, known_B, groups, "B H W")
-        for block in blocks(known, predicted_BHW[0].size if len(known) else 0):
-            state_KT4 = self._matches(predicted_BHW[block], target_BHW[block])
-            for index, state_T4 in zip(block.tolist(), state_KT4, strict=True):
-                self._add(groups[index], state_T4)
 
     def best_threshold(self) -> float | None:
         """The threshold with the highest F1 on what was seen; None when F1 is undefined.
@@ -102,20 +75,16 @@ class BoundaryMetric(GroupSums):
         f1_T = _f1(np.sum(states, axis=0))
         return None if np.isnan(f1_T).all() else self.thresholds[int(np.nanargmax(f1_T))]
 
-    def _matches(self, probability_KHW: Array, target_KHW: Array) -> Counts:
-        """Per threshold: right predicted, predicted, found boundary, boundary pixels; `K T 4`."""
-        counted_KHW = counted_pixels(probability_KHW, target_KHW, self.ignore)
-        boundary_KHW = counted_KHW & (target_KHW == 1)
-        number_KHW = reached_thresholds(probability_KHW, counted_KHW, self.thresholds)
+    def _counts(self, number_KHW: Array, yes_KHW: Bools, counted_KHW: Bools) -> Counts:
+        """Right predicted, predicted, found boundary, boundary pixels: `K T 4`."""
         # a boundary pixel is found at a threshold when the largest probability within reach passes
         # it: one maximum over the disk serves all thresholds
         count = len(self.thresholds)
-        pixels_K1 = boundary_KHW.sum(axis=(1, 2))[:, None]
         columns = (
-            passing(number_KHW, self._spread(boundary_KHW), count),
+            passing(number_KHW, self._spread(yes_KHW), count),
             passing(number_KHW, counted_KHW, count),
-            passing(self._spread(number_KHW), boundary_KHW, count),
-            np.broadcast_to(pixels_K1, (len(pixels_K1), count)),
+            passing(self._spread(number_KHW), yes_KHW, count),
+            label_pixels(yes_KHW, count),
         )
         return np.stack(columns, axis=2)
 

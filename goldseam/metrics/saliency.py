@@ -1,6 +1,6 @@
 """How well predicted saliency probabilities separate what stands out from the rest.
 
-Legend: B batch, K known samples, H and W pixels, T thresholds, R weightings.
+Legend: K known samples, H and W pixels, T thresholds, R weightings.
 """
 
 import math
@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from goldseam.metrics.binary import (
-    counted_pixels,
+    Bools,
+    Counts,
+    ThresholdSums,
     f_score,
     highest,
+    label_pixels,
     passing,
-    reached_thresholds,
 )
-from goldseam.metrics.sums import Array, Floats, GroupSums, blocks, check_batch, ratio
+from goldseam.metrics.sums import Array, Floats, ratio
 
 BETA_SQUARED = 0.3
 GRID = tuple(step / 20 for step in range(1, 20))
@@ -28,7 +29,7 @@ LEGACY_GRID = tuple(
 )
 
 
-class SaliencyMetric(GroupSums):
+class SaliencyMetric(ThresholdSums):
     """`max_f`, `max_f_legacy`, and `f1`, `precision` and `recall` at one threshold.
 
     `max_f` is the highest F with beta squared 0.3 (Achanta et al. 2009) over the thresholds .05,
@@ -52,45 +53,17 @@ class SaliencyMetric(GroupSums):
     primary = "max_f"
 
     def __init__(self, threshold: float = 0.5, ignore: int = 255) -> None:
-        super().__init__()
-        self.threshold = threshold
-        self.ignore = ignore
-        self.thresholds = tuple(sorted({*GRID, *LEGACY_GRID, threshold}))
+        super().__init__(threshold, ignore, (*GRID, *LEGACY_GRID))
 
-    def update(
-        self,
-        prediction: npt.ArrayLike,
-        target: npt.ArrayLike,
-        known_B: Array,
-        groups: Sequence[str],
-    ) -> None:
-        """Add a batch.
-
-        Args:
-            prediction: `B H W` probabilities.
-            target: `B H W`, 1 salient, 0 not, or `ignore`.
-            known_B: True where the sample's saliency is known; others are never read.
-            groups: group of each sample.
-
-        Raises:
-            InvalidMetricInput: the shapes do not fit, or a value is no probability or label.
-        """
-        predicted_BHW, target_BHW, known = check_batch(prediction, target, known_B, groups, "B H W")
+    def _counts(self, number_KHW: Array, yes_KHW: Bools, counted_KHW: Bools) -> Counts:
+        """Right predicted, predicted, salient pixels: `K T 3`."""
         count = len(self.thresholds)
-        for block in blocks(known, predicted_BHW[0].size if len(known) else 0):
-            probability_KHW, target_KHW = predicted_BHW[block], target_BHW[block]
-            counted_KHW = counted_pixels(probability_KHW, target_KHW, self.ignore)
-            salient_KHW = counted_KHW & (target_KHW == 1)
-            number_KHW = reached_thresholds(probability_KHW, counted_KHW, self.thresholds)
-            pixels_K1 = salient_KHW.sum(axis=(1, 2))[:, None]
-            columns = (
-                passing(number_KHW, salient_KHW, count),
-                passing(number_KHW, counted_KHW, count),
-                np.broadcast_to(pixels_K1, (len(block), count)),
-            )
-            state_KT3 = np.stack(columns, axis=2)
-            for index, state_T3 in zip(block.tolist(), state_KT3, strict=True):
-                self._add(groups[index], state_T3)
+        columns = (
+            passing(number_KHW, yes_KHW, count),
+            passing(number_KHW, counted_KHW, count),
+            label_pixels(yes_KHW, count),
+        )
+        return np.stack(columns, axis=2)
 
     def _settings(self) -> tuple[Any, ...]:
         return self.threshold, self.ignore

@@ -7,7 +7,7 @@ digests of the data and options it was trained with.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Literal, Self
 
 import pydantic
 import torch
@@ -17,9 +17,12 @@ from goldseam.dataset.schema import Task
 from goldseam.errors import InvalidConfig, MissingInput, closest
 from goldseam.models.config import ModelConfig
 from goldseam.models.multitask import DENSE, MultitaskModel, Preprocessing
+from goldseam.models.outputs import predicted_by
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+# how much of a pretrained model is copied; each takes what those before it take
+Depth = Literal["encoder", "decoder", "heads", "denoiser"]
 DENOISER_PARTS = frozenset({"denoiser", "final_heads", "condition"})
 
 
@@ -38,7 +41,7 @@ class CheckpointConfig(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    format: int = FORMAT
+    format: Literal[1] = FORMAT
     goldseam: str
     model: ModelConfig
     tasks: dict[str, Task]
@@ -60,7 +63,7 @@ class CheckpointConfig(pydantic.BaseModel):
             raise MissingInput(
                 path, f"no checkpoint is here ({error.strerror})", "Name a 'checkpoint' folder."
             ) from error
-        except (json.JSONDecodeError, pydantic.ValidationError) as error:
+        except ValueError as error:  # not text, not JSON, or another content
             raise MissingInput(
                 path, f"is no goldseam checkpoint of format {FORMAT} ({error})"
             ) from error
@@ -128,15 +131,19 @@ def load_checkpoint(folder: Path, device: str | torch.device = "cpu") -> Multita
     """The model of a checkpoint folder, in evaluation mode.
 
     Raises:
-        MissingInput: the folder holds no checkpoint.
+        MissingInput: the folder holds no checkpoint, or weights of another model.
     """
     config = CheckpointConfig.read(folder)
     model = MultitaskModel(config.model, config.tasks, config.preprocessing, pretrained=False)
-    model.load_state_dict(load_weights(folder))
+    try:
+        model.load_state_dict(load_weights(folder))
+    except RuntimeError as error:
+        path, what = Path(folder) / WEIGHTS_FILE, str(error).splitlines()[-1].strip()
+        raise MissingInput(path, f"the weights do not fit {CONFIG_FILE} ({what})") from error
     return model.to(device).eval()
 
 
-def transfer(model: MultitaskModel, source: Path, depth: str) -> tuple[str, ...]:
+def transfer(model: MultitaskModel, source: Path, depth: Depth) -> tuple[str, ...]:
     """Copy weights of a pretrained checkpoint into a new model.
 
     Args:
@@ -165,9 +172,9 @@ def transfer(model: MultitaskModel, source: Path, depth: str) -> tuple[str, ...]
         part, _, rest = name.partition(".")
         if part in parts:
             chosen[name] = value
-        elif part == "heads":
+        elif part in ("heads", "tags"):
             task, _, tail = rest.partition(".")
-            chosen |= {f"heads.{new}.{tail}": value for new in renamed.get(task, ())}
+            chosen |= {f"{part}.{new}.{tail}": value for new in renamed.get(task, ())}
     own = model.state_dict()
     for name, value in chosen.items():
         if name not in own or own[name].shape != value.shape:
@@ -194,14 +201,7 @@ def _require_same_dense(model: MultitaskModel, theirs: Mapping[str, Task], sourc
         )
 
 
-def _renamed_heads(own: Mapping[str, Task], theirs: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Pretrained task → tasks of the new model that take its heads."""
-    return {
-        old: [
-            new
-            for new, task in own.items()
-            if new == old
-            or (theirs[old].noisy_version_of == new and theirs[old].categories == task.categories)
-        ]
-        for old in theirs
-    }
+def _renamed_heads(own: Mapping[str, Task], theirs: Mapping[str, Task]) -> dict[str, list[str]]:
+    """Pretrained task → tasks of the new model that take its heads: `predicted_by`, read back."""
+    sources = predicted_by(theirs, own)
+    return {old: [new for new, source in sources.items() if source == old] for old in theirs}

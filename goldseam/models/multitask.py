@@ -1,21 +1,20 @@
 """One model for many tasks, of which each image may carry labels for some only.
 
 Shapes: B batch, D feature channels, H and W pixels, h and w positions of the feature map, C_t
-channels of task t's head, K labeled images of a task, N tokens, E token channels, S samples, Z
-pooled features of the tags head. Dense tasks are segmentation, boundary, saliency, regression and
-normals. With `diffusion` the denoiser refines each task's initial features or predictions; without,
-the same class is the plain multi-task model, and with one task the pretraining model.
+channels of task t's head, K labeled images of a task, E token channels, S samples, Z pooled
+features of the tags head. With `diffusion` the denoiser refines each task's initial features or
+predictions; without, the same class is the plain multi-task model, and with one task the
+pretraining model.
 """
 
 from collections.abc import Collection, Mapping
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from goldseam.dataset.schema import Kind, Task
-from goldseam.errors import InvalidConfig, closest
+from goldseam.errors import InvalidConfig
 from goldseam.models.conditioning import (
     Condition,
     Labels,
@@ -24,19 +23,11 @@ from goldseam.models.conditioning import (
     label_maps,
 )
 from goldseam.models.config import DiffusionConfig, ModelConfig
-from goldseam.models.decoder import ConcatDecoder, build_decoder
 from goldseam.models.denoiser import Denoiser
-from goldseam.models.encoder import build_encoder
-from goldseam.models.heads import Start, TaskHeads, known_rows
+from goldseam.models.heads import Start, TaskHeads
 from goldseam.models.layers import resize
-from goldseam.models.outputs import (
-    DENSE,
-    Output,
-    Preprocessing,
-    head_channels,
-    one_logit,
-    prediction,
-)
+from goldseam.models.network import InitialNetwork
+from goldseam.models.outputs import DENSE, Output, Preprocessing, one_logit, prediction
 from goldseam.models.sampling import Noise, noise_from
 
 __all__ = ["DENSE", "MultitaskModel", "Output", "Preprocessing", "TaskHeads"]
@@ -44,8 +35,8 @@ __all__ = ["DENSE", "MultitaskModel", "Output", "Preprocessing", "TaskHeads"]
 Randomness = torch.Generator | Noise | None
 
 
-class MultitaskModel(nn.Module):
-    """Encoder, shared decoder, one small decoder a task, and the denoiser.
+class MultitaskModel(InitialNetwork):
+    """The initial network, and the denoiser where the configuration has one.
 
     Args:
         config: the architecture.
@@ -66,42 +57,12 @@ class MultitaskModel(nn.Module):
         *,
         pretrained: bool = True,
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.tasks = dict(tasks)
-        self.preprocessing = preprocessing
-        self.dense = tuple(name for name, task in tasks.items() if task.kind in DENSE)
-        self.tagged = tuple(name for name, task in tasks.items() if task.kind is Kind.TAGS)
-        for name in set(tasks) - set(self.dense) - set(self.tagged):
-            kinds = ", ".join(kind.value for kind in (*DENSE, Kind.TAGS))
-            raise InvalidConfig(
-                f"task '{name}' is of kind {tasks[name].kind}, which cannot be trained.",
-                remedy=f"Leave it out of train.tasks; kinds that can be trained: {kinds}.",
-            )
-        network = config.network
-        width = network.decoder_width
-        channels = {t: head_channels(tasks[t], network.saliency_channels) for t in self.dense}
-        self.encoder = build_encoder(network.encoder, pretrained=pretrained)
-        self.decoder = build_decoder(network, self.encoder.channels)
-        self.heads = nn.ModuleDict(
-            {t: TaskHeads(width, network.task_blocks, channels[t]) for t in self.dense}
-        )
-        pooled = 2 * (self.encoder.channels[-1] + width)
-        self.tags = nn.ModuleDict(
-            {t: nn.Linear(pooled, len(tasks[t].categories)) for t in self.tagged}
-        )
+        super().__init__(config, tasks, preprocessing, pretrained=pretrained)
         if config.diffusion is not None and self.dense:
-            self._add_denoiser(config.diffusion, channels, width)
-        mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
-        self.register_buffer("mean_3", mean[:, None, None], persistent=False)
-        self.register_buffer("std_3", std[:, None, None], persistent=False)
+            self._add_denoiser(config.diffusion)
 
-    mean_3: Tensor
-    std_3: Tensor
-
-    def _add_denoiser(
-        self, diffusion: DiffusionConfig, channels: Mapping[str, int], width: int
-    ) -> None:
+    def _add_denoiser(self, diffusion: DiffusionConfig) -> None:
+        channels, width = self.channels, self.config.network.decoder_width
         self._require_dense(diffusion.noise_scale, "diffusion.noise_scale")
         features = diffusion.variant == "feature"
         noised = dict.fromkeys(self.dense, width) if features else channels
@@ -123,36 +84,16 @@ class MultitaskModel(nn.Module):
         """True when the model has a denoiser."""
         return hasattr(self, "denoiser")
 
+    @property
+    def _takes_labels(self) -> bool:
+        """True when known labels can stand in the condition."""
+        return hasattr(self, "condition") and self.condition.marks
+
     def start_from_initial(self) -> None:
         """Copy the initial heads into the final heads: refinement begins as the identity."""
         if hasattr(self, "final_heads"):
             for task, head in self.final_heads.items():
                 head.load_state_dict(self._heads(task).head.state_dict())
-
-    def _heads(self, task: str) -> TaskHeads:
-        return cast("TaskHeads", self.heads[task])
-
-    def _require_dense(self, names: Collection[str], what: str) -> None:
-        for name in names:
-            if name not in self.dense:
-                raise InvalidConfig(
-                    f"{what} names '{name}', which is no dense task of this model.",
-                    remedy=f"Closest: {closest(name, self.dense)}.",
-                )
-
-    def shared_features(self, images_B3HW: Tensor) -> tuple[Tensor, Tensor]:
-        """Shared decoder map `B D h w`, and pooled features `B Z` for tags.
-
-        Args:
-            images_B3HW: in [0, 1]; standardized here.
-        """
-        features = self.encoder((images_B3HW - self.mean_3) / self.std_3)
-        if isinstance(self.decoder, ConcatDecoder):
-            shared_BDhw = self.decoder(features, (images_B3HW.shape[-2], images_B3HW.shape[-1]))
-        else:
-            shared_BDhw = self.decoder(features)
-        pooled = [f(x) for x in (features[-1], shared_BDhw) for f in (_mean, _max)]
-        return shared_BDhw, torch.cat(pooled, dim=1)
 
     def forward(
         self,
@@ -180,6 +121,7 @@ class MultitaskModel(nn.Module):
         Raises:
             InvalidConfig: an option names no dense task, or the model was not trained for it.
         """
+        self._require_trained(given, without, steps)
         size = (images_B3HW.shape[-2], images_B3HW.shape[-1])
         starts, pooled_BZ = self._start(images_B3HW, known)
         final: dict[str, Tensor] = {}
@@ -201,20 +143,22 @@ class MultitaskModel(nn.Module):
     def _output(self, task: str, raw_KChw: Tensor, size: tuple[int, int]) -> Tensor:
         return resize(one_logit(self.tasks[task], raw_KChw), size)
 
-    def _start(
-        self, images_B3HW: Tensor, known: Mapping[str, Tensor] | None
-    ) -> tuple[dict[str, Start], Tensor]:
-        """What every dense task starts from, and pooled features `B Z`."""
-        shared_BDhw, pooled_BZ = self.shared_features(images_B3HW)
-        rows = known_rows(known, self.dense, shared_BDhw.device)
-        diffusion = self.config.diffusion
-        wanted = diffusion.condition if diffusion is not None else "none"
-        detach = diffusion is None or diffusion.detach
-        starts = {
-            task: self._heads(task).start(shared_BDhw, *rows[task], wanted=wanted, detach=detach)
-            for task in self.dense
-        }
-        return starts, pooled_BZ
+    def _require_trained(
+        self, given: Mapping[str, Tensor] | None, without: Collection[str], steps: int | None
+    ) -> None:
+        """Refuse names that are no dense task's, and what the model was not trained for."""
+        self._require_dense(without, "without")
+        self._require_dense(given or (), "given")
+        if given and not self._takes_labels:
+            raise InvalidConfig(
+                "labels were given, and this model was not trained to use them.",
+                remedy="Train with train.diffusion.known_labels above 0, or give none.",
+            )
+        if steps is not None and not self.refines:
+            raise InvalidConfig(
+                f"{steps} denoising steps were asked for of a model without a denoiser.",
+                remedy="Train with a 'diffusion' section, or leave the steps out.",
+            )
 
     def _queries(
         self,
@@ -223,15 +167,7 @@ class MultitaskModel(nn.Module):
         without: Collection[str],
     ) -> dict[str, Tensor] | None:
         """Condition tokens of each task's known images, `K E h w`; None without a condition."""
-        self._require_dense(without, "without")
-        self._require_dense(given, "given")
-        condition = getattr(self, "condition", None)
-        if given and not (condition and condition.marks):
-            raise InvalidConfig(
-                "labels were given, and this model was not trained to use them.",
-                remedy="Train with train.diffusion.known_labels above 0, or give none.",
-            )
-        if condition is None:
+        if not hasattr(self, "condition"):
             return None
         maps = {
             task: start.map_BDhw for task, start in starts.items() if start.map_BDhw is not None
@@ -297,7 +233,7 @@ class MultitaskModel(nn.Module):
         Returns:
             dense task → target, unknown where not drawn; None for a model that takes no labels.
         """
-        if not (hasattr(self, "condition") and self.condition.marks):
+        if not self._takes_labels:
             return None
         assert self.config.diffusion is not None
         tasks = {task: self.tasks[task] for task in self.dense}
@@ -335,6 +271,7 @@ class MultitaskModel(nn.Module):
         Raises:
             InvalidConfig: an option asks for what the model was not trained for.
         """
+        self._require_trained(given, without, steps)
         if samples and self.refines and not initial:
             found = self.sample_predictions(
                 images_B3HW, samples, generator, steps=steps, given=given, without=without
@@ -388,6 +325,7 @@ class MultitaskModel(nn.Module):
                 remedy="Samples need a model that was trained with 'diffusion', a generator, and "
                 "at least 1 of them.",
             )
+        self._require_trained(given, without, steps)
         size = (images_B3HW.shape[-2], images_B3HW.shape[-1])
         starts, pooled_BZ = self._start(images_B3HW, None)
         queries = self._queries(starts, given or {}, without)
@@ -410,14 +348,3 @@ class MultitaskModel(nn.Module):
             )
             for task, raw_BChw in raw.items()
         }
-
-    def _tag_predictions(self, pooled_BZ: Tensor) -> dict[str, Tensor]:
-        return {task: head(pooled_BZ).float().sigmoid() for task, head in self.tags.items()}
-
-
-def _mean(x_BDHW: Tensor) -> Tensor:
-    return F.adaptive_avg_pool2d(x_BDHW, 1).flatten(1)
-
-
-def _max(x_BDHW: Tensor) -> Tensor:
-    return F.adaptive_max_pool2d(x_BDHW, 1).flatten(1)

@@ -4,6 +4,7 @@ Shapes: B batch, K labeled images of a task, C_t channels of task t, H and W pix
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import pydantic
 import torch
@@ -99,3 +100,19 @@ def prediction(task: Task, logits_BCHW: Tensor, scale: tuple[float, float]) -> T
         center, spread = scale
         return logits_BCHW[:, 0] * spread + center
     return logits_BCHW[:, 0].sigmoid()
+
+
+def predicted_by(model_tasks: Mapping[str, Task], tasks: Mapping[str, Task]) -> dict[str, str]:
+    """Task → task of the model that predicts it: itself, or else its noisy version.
+
+    The model of a noisy map answers for the clean task; that is how it is scored "used directly".
+    """
+    found: dict[str, str] = {}
+    for name, task in tasks.items():
+        if name in model_tasks:
+            found[name] = name
+            continue
+        for other, spec in model_tasks.items():
+            if spec.noisy_version_of == name and spec.categories == task.categories:
+                found[name] = other
+    return found

@@ -17,7 +17,7 @@ def published_config(
     PASCAL-Context (21, 7, 2, 3 and 1 channels) and ResNet-18, feature diffusion has 132,913,284
     parameters and takes 675 billion multiply-adds for a 512 x 512 image; the baseline, with six
     blocks a task instead of two, 157,237,346 parameters. Prediction diffusion was not released:
-    ours noises the logits, embeds them anew at every step, and has 121,273,476 parameters, where
+    here it noises the logits, embeds them anew at every step, and has 121,273,476 parameters, where
     the paper prints 133 M.
 
     One difference is deliberate: the tasks' own blocks have GroupNorm, not BatchNorm (as many

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from goldseam.dataset.order import generator
-from goldseam.errors import InvalidArray
+from goldseam.errors import InvalidArray, InvalidConfig, closest
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -76,7 +76,13 @@ def select_labels(
 
     Raises:
         InvalidArray: shapes differ, an uncertainty is infinite, or a cost is not positive.
+        InvalidConfig: there is no such policy, or the count is negative.
     """
+    if policy not in POLICIES or count < 0:
+        raise InvalidConfig(
+            f"{count} labels cannot be ranked by policy '{policy}'.",
+            remedy=f"Give a count of at least 0, and a policy: {closest(policy, POLICIES)}.",
+        )
     known_NT, unsure_NT = np.asarray(known_NT, bool), np.asarray(uncertainty_NT, np.float64)
     open_NT = ~known_NT
     if eligible_NT is not None:

@@ -7,11 +7,15 @@ import pydantic
 from goldseam.artifacts import StageConfig
 from goldseam.dataset.schema import Derivation
 from goldseam.models.config import DiffusionConfig
+from goldseam.multitask.distillation.config import StudentConfig
 from goldseam.trainer.config import LearningConfig
 
 
 class TeacherConfig(StageConfig):
-    """A moving average of the weights that teaches on images without a label; needs one.
+    """A moving average of the weights that teaches tasks on images without a label of them.
+
+    Training draws images with a label of some task, and on these it teaches the others. It needs
+    `optimizer.average`.
 
     Attributes:
         weight: of the loss against the teacher's predictions; 0 is off.
@@ -51,14 +55,14 @@ class TrainConfig(LearningConfig):
         diffusion: the denoiser; without it the plain multi-task model is trained.
         transfer: what is copied from the pretrained model, where one is given: its encoder, also
             its decoder, or also the heads (a clean task starts with those of its noisy version).
-        derive: labels that are derived from labels of other tasks, where their own are unknown; of
-            all that we measured on partial labels this brings most. `declared` takes the
-            derivations of the dataset and those listed here, of which one with equal tasks and rule
-            replaces the dataset's; `listed` takes those listed here.
+        derive: labels that are derived from labels of other tasks, where their own are unknown.
+            `declared` takes the derivations of the dataset and those listed here, of which one with
+            equal tasks and rule replaces the dataset's; `listed` takes those listed here.
         derivations: what the labels of one task say about another, beyond what the dataset
             declares; also for `consistency`.
         teacher: the mean teacher.
         consistency: between predictions of related tasks.
+        student: a second model of the same form that learns from the first and is the result.
     """
 
     tasks: tuple[str, ...] = pydantic.Field(min_length=1)
@@ -68,6 +72,7 @@ class TrainConfig(LearningConfig):
     derivations: tuple[Derivation, ...] = ()
     teacher: TeacherConfig = TeacherConfig()
     consistency: ConsistencyConfig = ConsistencyConfig()
+    student: StudentConfig = StudentConfig()
 
     @pydantic.model_validator(mode="after")
     def _fits(self) -> Self:

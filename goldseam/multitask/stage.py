@@ -5,6 +5,7 @@ the other images predict serves as condition only.
 """
 
 import functools
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,13 +20,19 @@ from goldseam.dataset.memory import SampleTable, TrainingTable
 from goldseam.dataset.reading import Dataset
 from goldseam.dataset.schema import DatasetInfo, Derivation
 from goldseam.errors import InvalidConfig
+from goldseam.models.checkpoint import load_checkpoint
 from goldseam.multitask.config import TrainConfig
 from goldseam.multitask.consistency import RELATIONS, Consistency
+from goldseam.multitask.distillation.config import StudentConfig
+from goldseam.multitask.distillation.objective import Distillation
+from goldseam.multitask.distillation.samples import EveryImage
 from goldseam.multitask.objective import Combined
 from goldseam.multitask.photometry import Photometry
-from goldseam.multitask.teacher import MeanTeacher
+from goldseam.multitask.teacher import MeanTeacher, require_teachable
 from goldseam.multitask.terms import Term
 from goldseam.results import TrainingResult
+from goldseam.trainer.devices import choose_device
+from goldseam.trainer.distributed import is_main, joined
 from goldseam.trainer.learning import learn
 from goldseam.trainer.losses import MultitaskLoss
 from goldseam.trainer.objective import Objective, Supervised
@@ -44,28 +51,61 @@ def train(
 
     Raises:
         InvalidDataset: the dataset has no such task.
-        InvalidConfig: a task's kind cannot be trained, nothing of it is known, or a derivation does
-            not fit the tasks.
+        InvalidConfig: a task's kind cannot be trained, nothing of it is known, a derivation does
+            not fit the tasks, or the teacher cannot check one of them.
     """
+    if config.teacher.weight:
+        taught = config.teacher.tasks or config.tasks
+        require_teachable({name: dataset.info.task(name) for name in taught})
     derived = derivations_of(config, dataset.info) if config.derive != "none" else ()
     related = relations_of(config, dataset.info) if config.consistency.weight else ()
     inputs = {"dataset": dataset.info.digest}
     if init is not None:
         inputs["init"] = digest_folder(init)
-    key = stage_key("train", config, **inputs)
-    return learn(
-        "train",
-        dataset,
-        config.tasks,
-        config,
-        key=key,
-        out=out,
+    alone = config.model_copy(update={"student": StudentConfig()})
+    learn_model = functools.partial(
+        learn,
+        dataset=dataset,
+        tasks=config.tasks,
         diffusion=config.diffusion,
         init=init,
         depth=config.transfer,
+    )
+    learn_alone = functools.partial(
+        learn_model,
+        config=alone,
+        key=stage_key("train", alone, **inputs),
         objective_from=functools.partial(_objective, config, related),
         samples_from=functools.partial(_samples, derived),
     )
+    if not config.student.steps:
+        return learn_alone("train", out=out)
+    device = choose_device(config.loop.device)
+    key = stage_key("train", config, **inputs)
+    with joined(device):
+        if (done := TrainingResult.completed(out, key)) is not None:
+            return done
+        # beside `out` until the student is finished: a run that was killed finds it there
+        teacher = out.with_name(out.name + ".teacher")
+        learn_alone("teacher", out=teacher)
+        result = learn_model(
+            "train",
+            config=_lasting(config, config.student.steps),
+            key=key,
+            out=out,
+            objective_from=lambda loss: Distillation(
+                loss, load_checkpoint(teacher / "checkpoint", device), config.student
+            ),
+            samples_from=lambda table: EveryImage(table, derived),
+        )
+        if is_main():
+            shutil.rmtree(teacher)
+        return result
+
+
+def _lasting(config: TrainConfig, steps: int) -> TrainConfig:
+    optimizer = config.optimizer.model_copy(update={"steps": steps})
+    return config.model_copy(update={"optimizer": optimizer})
 
 
 def derivations_of(config: TrainConfig, info: DatasetInfo) -> tuple[Derivation, ...]:

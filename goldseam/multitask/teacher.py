@@ -16,6 +16,7 @@ from goldseam.dataset.batch import Batch
 from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import InvalidConfig
 from goldseam.models.multitask import MultitaskModel
+from goldseam.multitask.mirror import can_mirror, mirrored_back
 from goldseam.multitask.terms import Seen, ramp
 from goldseam.trainer.objective import StepContext
 
@@ -26,19 +27,41 @@ CONTINUOUS = (Kind.REGRESSION, Kind.NORMALS)
 RIGHT_ANGLE = 90.0  # degrees
 
 
-class MeanTeacher:
-    """What the averaged model predicts of an image, where its label is unknown.
+def require_teachable(tasks: Mapping[str, Task]) -> None:
+    """Refuse tasks of which the teacher cannot tell whether it is sure.
 
-    The teacher sees the image as it is and gives no gradient. Of what it predicts counts what it is
-    sure of, at confidence c: a category, boundary, salient pixel or tag of probability c or its
-    absence of at most 1 - c; a value or normal that it finds again in the mirrored image, to within
-    1 - c of the spread of the labels, or of a right angle. The loss is a mean over all pixels of
-    the unlabeled images: few sure pixels weigh little.
+    Raises:
+        InvalidConfig: normals whose x axis is not along the image's width: the mirrored image says
+            nothing about them.
+    """
+    for name, task in tasks.items():
+        if not can_mirror(task):
+            raise InvalidConfig(
+                f"the teacher checks normals on the mirrored image, and task '{name}' has the "
+                f"camera axes {task.axes!r}.",
+                remedy=f"Name the other tasks under teacher.tasks, or mend tasks.{name}.axes "
+                "where x is along the width.",
+            )
+
+
+class MeanTeacher:
+    """What the averaged model predicts of an image, where its label of a task is unknown.
+
+    It teaches on the images of a batch; training draws those that carry a label of some task, so
+    that images without any label teach nothing. The teacher sees the image as it is and gives no
+    gradient. Of what it predicts counts what it is sure of, at confidence c: a category, boundary,
+    salient pixel or tag of probability c or its absence of at most 1 - c; a value or normal that it
+    finds again in the mirrored image, to within 1 - c of the spread of the labels, or of a right
+    angle. The loss is a mean over all pixels of the unlabeled images, or over all unknown tags: few
+    sure ones weigh little.
 
     Args:
         config: weight, confidence, tasks.
         tasks: of the model, by name.
         values: regression task → (center, spread) of its known values.
+
+    Raises:
+        InvalidConfig: see `require_teachable`.
     """
 
     suffix = "teacher"
@@ -52,6 +75,7 @@ class MeanTeacher:
         self.config = config
         self.tasks = {name: tasks[name] for name in config.tasks or tasks}
         self.values = values
+        require_teachable(self.tasks)
 
     def images(self, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Every image, for each of the teacher's tasks: with a label or for want of one."""
@@ -85,7 +109,9 @@ class MeanTeacher:
             other = mirrored[task][chosen_B].float() if task in mirrored else None
             loss, sure = self._difference(task, logits, target, other)
             if missing_B.ndim > 1:
-                sure = sure & missing_B[chosen_B]
+                # known tags of an image neither count nor dilute
+                unknown = missing_B[chosen_B]
+                loss, sure = loss[unknown], sure[unknown]
             # the mean over all of them, not over the sure ones
             found[f"{task}.{self.suffix}"] = weight * torch.where(sure, loss, 0.0).mean()
         return found
@@ -107,13 +133,7 @@ class MeanTeacher:
         if not continuous:
             return taught, {}
         again = teacher.predict(images_BCHW.flip(-1))
-        mirrored = {task: again[task].flip(-1) for task in continuous}
-        for task in continuous:
-            if self.tasks[task].kind is Kind.NORMALS:
-                mirrored[task] = (
-                    mirrored[task] * mirrored[task].new_tensor([-1, 1, 1])[:, None, None]
-                )
-        return taught, mirrored
+        return taught, {name: mirrored_back(self.tasks[name], again[name]) for name in continuous}
 
     def _difference(
         self, task: str, logits: Tensor, target: Tensor, mirrored: Tensor | None

@@ -38,7 +38,8 @@ class PredictConfig(StageConfig):
         initial: take the predictions before the denoiser.
         arrays: files of full precision: `npz` one file a picture, `npy` one file a picture and
             task, `none` no such files.
-        picture_side: longest side of a drawing in px; larger ones are thinned out.
+        picture_side: longest side of a drawing in px, at most what a JPEG holds; larger ones are
+            thinned out.
         max_megapixels: a picture that unpacks to more is refused as a decompression bomb.
         split: of a dataset folder; empty takes all of its splits.
         skip_faulty: whether pictures that cannot be read are named and left out, instead of
@@ -50,7 +51,7 @@ class PredictConfig(StageConfig):
     tasks: tuple[str, ...] = ()
     initial: bool = False
     arrays: Literal["npz", "npy", "none"] = "npz"
-    picture_side: int = pydantic.Field(default=2048, ge=64)
+    picture_side: int = pydantic.Field(default=2048, ge=64, le=65_500)
     max_megapixels: int = pydantic.Field(default=500, ge=1)
     split: Literal["", "train", "validation", "test"] = ""
     skip_faulty: bool = False

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import io
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,10 @@ from goldseam.dataset.reading import Dataset, open_dataset, open_shard
 from goldseam.dataset.schema import DATASET_FILE
 from goldseam.errors import GoldseamError, MissingInput
 
+# Pillow's limit is one for the whole process, and a server decodes in threads
+LIMIT = threading.Lock()
+# bytes of a name, which a file system takes 255 of with suffixes and a number
+LONGEST_NAME = 150
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 ROWS_AT_ONCE = 64
 
@@ -124,7 +129,8 @@ def find_inputs(paths: Sequence[Path], *, split: str = "") -> Inputs:
 
 def _unique(name: str, taken: set[str]) -> str:
     """A legal file name that no other picture of the run has, also where case does not count."""
-    plain = re.sub(r"[^\w.+-]", "_", name).lstrip(".")[:150] or "image"
+    legal = re.sub(r"[^\w.+-]", "_", name).lstrip(".")
+    plain = legal.encode()[:LONGEST_NAME].decode(errors="ignore") or "image"
     chosen, number = plain, 1
     while chosen.lower() in taken:
         number += 1
@@ -200,12 +206,12 @@ def _is_deep_gray(content: bytes) -> bool:
 @contextlib.contextmanager
 def _largest(pixels: int) -> Iterator[None]:
     """Let Pillow unpack up to so many pixels; by itself it refuses a scan of 180 million."""
-    before = Image.MAX_IMAGE_PIXELS
-    # it warns above its limit and refuses above twice the limit
-    Image.MAX_IMAGE_PIXELS = -(-pixels // 2)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with LIMIT, warnings.catch_warnings():
+        before = Image.MAX_IMAGE_PIXELS
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # it warns above its limit and refuses above twice the limit
+        Image.MAX_IMAGE_PIXELS = -(-pixels // 2)
+        try:
             yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
+        finally:
+            Image.MAX_IMAGE_PIXELS = before

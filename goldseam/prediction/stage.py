@@ -12,7 +12,7 @@ import pydantic
 from goldseam.artifacts import digest_folder
 from goldseam.dataset.codecs import Array
 from goldseam.dataset.schema import Kind, Task
-from goldseam.errors import GoldseamError, InvalidConfig, MissingInput, OutputExists
+from goldseam.errors import GoldseamError, InvalidConfig, MissingInput
 from goldseam.models.checkpoint import CheckpointConfig, load_checkpoint
 from goldseam.prediction.config import PredictConfig
 from goldseam.prediction.maps import map_format
@@ -21,7 +21,7 @@ from goldseam.prediction.predictor import Predictor, Strip, model_stride
 from goldseam.prediction.reading import Inputs, InvalidImage, Source, find_inputs, read_image
 from goldseam.prediction.writing import Prediction, PredictionWriter
 from goldseam.progress import progress
-from goldseam.storage.atomic import atomic_folder, write_text
+from goldseam.storage.atomic import atomic_folder, require_place, write_text
 from goldseam.trainer.devices import choose_device
 
 PREDICTIONS_FILE = "predictions.json"
@@ -116,7 +116,7 @@ def predict(
     """
     from goldseam import __version__
 
-    _check_place(out, replace=replace)
+    require_place(out, PREDICTIONS_FILE, replace=replace)
     checkpoint = CheckpointConfig.read(model)
     tasks = checkpoint.chosen(config.tasks)
     found = find_inputs(inputs, split=config.split)
@@ -168,16 +168,6 @@ def open_predictor(model: Path, config: PredictConfig) -> Predictor:
         tasks=config.tasks,
         initial=config.initial,
     )
-
-
-def _check_place(out: Path, *, replace: bool) -> None:
-    """Refuse early, and never replace what is not ours."""
-    if not out.exists():
-        return
-    if not replace:
-        raise OutputExists(out, "it is overwritten only with --replace")
-    if not (out / PREDICTIONS_FILE).is_file():
-        raise OutputExists(out, "it holds no predictions, and so is not replaced")
 
 
 def _read_all(

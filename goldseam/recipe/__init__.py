@@ -4,8 +4,9 @@
 own. Every wrong key is named with its line and the nearest right one.
 """
 
-from goldseam.recipe.checking import as_struct, from_struct, parse_recipe, section_of
+from goldseam.recipe.checking import parse_recipe, section_of
 from goldseam.recipe.loading import load_recipe, resolve_section
+from goldseam.recipe.parameters import as_struct, from_struct, page_options, task_sections
 from goldseam.recipe.sections import (
     AnyRecipe,
     AuditRecipe,
@@ -25,7 +26,9 @@ __all__ = [
     "as_struct",
     "from_struct",
     "load_recipe",
+    "page_options",
     "parse_recipe",
     "resolve_section",
     "section_of",
+    "task_sections",
 ]

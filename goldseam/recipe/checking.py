@@ -1,6 +1,5 @@
 """Checking recipes: every wrong key is named with its line and the nearest right one."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ def recipe_model(body: Any, where: str = "recipe") -> type[AnyRecipe]:
         InvalidRecipe: there is no such pipeline.
     """
     name = body.get("pipeline", DEFAULT) if isinstance(body, Mapping) else DEFAULT
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise InvalidRecipe(
             f"{where}: there is no pipeline {name!r}.", remedy=f"Closest: {closest(name, RECIPES)}."
         )
@@ -54,44 +53,21 @@ def section_of(recipe: AnyRecipe, name: str) -> Any:
     Raises:
         InvalidRecipe: recipes of this pipeline have no such section.
     """
-    for key, field in type(recipe).model_fields.items():
-        if name == (field.alias or key):
-            return getattr(recipe, key)
+    keys = _sections(type(recipe))
+    if name in keys:
+        return getattr(recipe, keys[name])
+    others = " or ".join(other for other, model in RECIPES.items() if name in _sections(model))
     raise InvalidRecipe(
         f"the recipe '{recipe.name}' is for {recipe.pipeline}, which has no section '{name}'.",
-        remedy="Name a recipe of another pipeline, or leave --recipe out.",
+        remedy=f"Name a recipe for {others}, or leave --recipe out."
+        if others
+        else "No pipeline has this section: leave the recipe out.",
     )
 
 
-def as_struct(recipe: AnyRecipe) -> dict[str, Any]:
-    """A recipe as a parameter of a pipeline: kfp takes no null inside a struct.
-
-    Raises:
-        InvalidRecipe: a value is null that is not null by default, so that it cannot be left out.
-    """
-    body: dict[str, Any] = recipe.model_dump(mode="json", exclude_none=True)
-    if type(recipe).model_validate(body) != recipe:
-        raise InvalidRecipe(
-            "the recipe sets a value to null that has another default, and Kubeflow Pipelines "
-            "takes no null.",
-            remedy="Leave that key out, or give it a value.",
-        )
-    return body
-
-
-def from_struct(body: Mapping[str, Any]) -> AnyRecipe:
-    """The recipe behind a parameter of a pipeline, whose whole numbers arrive as floats.
-
-    Raises:
-        InvalidRecipe: names every wrong key.
-    """
-
-    def whole(text: str) -> int | float:
-        number = float(text)
-        return int(number) if number.is_integer() else number
-
-    # fields that are floats by type become floats again when they are checked
-    return parse_recipe(json.loads(json.dumps(body), parse_float=whole))
+def _sections(model: type[AnyRecipe]) -> dict[str, str]:
+    """Name in the file → name in the model."""
+    return {field.alias or key: key for key, field in model.model_fields.items()}
 
 
 def describe(

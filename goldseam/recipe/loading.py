@@ -46,13 +46,18 @@ def load_recipe(
             f"{path} holds no sections.", remedy="Start from 'goldseam recipe init'."
         )
     small = body.pop("tiny", None) or {}
+    if not isinstance(small, dict):
+        raise InvalidRecipe(
+            f"{path}: section 'tiny' is {small!r}.",
+            remedy="Write dotted keys, each with its value: train.optimizer.steps: 20.",
+        )
     if tiny:
         if not small:
             raise InvalidRecipe(
                 f"{path} has no section 'tiny'.", remedy="Leave out --tiny, or add the section."
             )
         for key, value in small.items():
-            _set(body, key, value)
+            _set(body, str(key), value)
     _override(body, overrides)
     _read_suite(body, path)
     return parse_recipe(body, where=str(path), lines=lines_of(text))

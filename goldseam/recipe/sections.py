@@ -100,7 +100,7 @@ class AnyRecipe(pydantic.BaseModel):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _complete(cls, body: Any) -> Any:
-        return share(body) if isinstance(body, Mapping) else body
+        return share(body, cls) if isinstance(body, Mapping) else body
 
     @classmethod
     def share(cls, body: dict[str, Any]) -> None:
@@ -160,8 +160,8 @@ class PartialRecipe(AnyRecipe):
     """A run of `partial_to_model`: one model of many tasks, and the plain multi-task baseline.
 
     Attributes:
-        scratch: options of the baseline; what it does not say it has from `train`, without the
-            denoiser, derived labels and teachers.
+        scratch: options of the baseline; what it does not say it has from `train`, key by key,
+            without the denoiser, derived labels and teachers. A `network` of its own is whole.
     """
 
     pipeline: Literal["partial_to_model"]
@@ -177,7 +177,7 @@ class PartialRecipe(AnyRecipe):
         """Network, seed and device; the baseline has the options of `train` that are plain."""
         train = _mapping(body, "train")
         plain = {key: value for key, value in train.items() if key not in BEYOND_PLAIN}
-        body["scratch"] = copy.deepcopy(plain) | {"derive": "none"} | _mapping(body, "scratch")
+        _fill(_mapping(body, "scratch"), plain | {"derive": "none"})
         _mapping(body, "evaluate").setdefault("baselines", ["scratch"])
         left_out = list(cls.model_fields["publish"].default.left_out)
         _mapping(body, "publish").setdefault("left_out", left_out)
@@ -204,17 +204,25 @@ RECIPES: dict[str, type[AnyRecipe]] = {
 }
 
 
-def share(body: Mapping[str, Any], model: type[AnyRecipe] | None = None) -> dict[str, Any]:
+def share(body: Mapping[str, Any], model: type[AnyRecipe]) -> dict[str, Any]:
     """A copy of a recipe in which what stands at the top was handed to the sections.
 
     Args:
         body: sections by name.
-        model: whose sections; by default those of the pipeline that the recipe names.
+        model: whose sections.
     """
     shared = copy.deepcopy(dict(body))
     _share_with_audit(shared)
-    (model or RECIPES.get(shared.get("pipeline", DEFAULT), AnyRecipe)).share(shared)
+    model.share(shared)
     return shared
+
+
+def _fill(section: dict[str, Any], plain: Mapping[str, Any]) -> None:
+    """Give a section what it does not say, key by key; a network is taken whole or not at all."""
+    for key, value in plain.items():
+        inner = section.setdefault(key, copy.deepcopy(value))
+        if key != "network" and isinstance(inner, dict) and isinstance(value, Mapping):
+            _fill(inner, value)
 
 
 def _share_with_learning(

@@ -79,13 +79,7 @@ def promote(
     gates = decide(config.gates, evaluation, MODEL)
     _check_model(model, evaluation)
     recipe = without_secrets(recipe)
-    candidate = Candidate(
-        model_name=config.model_name,
-        model_digest=evaluation.models[MODEL].model_digest,
-        dataset_digest=evaluation.dataset_digest,
-        recipe_digest=digest_of(recipe),
-        lineage=without_secrets(lineage),
-    )
+    candidate = _candidate(config, evaluation, recipe, lineage)
     key = stage_key(
         PromotionResult.stage, config, evaluation=evaluation.digest, candidate=candidate.key
     )
@@ -109,21 +103,37 @@ def promote(
         gates = _settle_alias(tracking, config, version, evaluation, gates)
         promoted = _points_at(tracking, config, version)
         _note_gates(tracking, config, run_id, version, gates)
+    result = PromotionResult(
+        key=key,
+        digest=digest_of({"candidate": candidate.key, "gates": gates, "promoted": promoted}),
+        model_name=config.model_name,
+        version=str(version.version),
+        alias=config.alias,
+        promoted=promoted,
+        registered=registered,
+        run_id=run_id,
+        tracking_uri=public_uri(tracking.uri),
+        gates=gates,
+    )
     with atomic_folder(out, replace=done is not None) as folder:
         write_text(folder / CARD_FILE, card)
-        result = PromotionResult(
-            key=key,
-            digest=digest_of({"candidate": candidate.key, "gates": gates, "promoted": promoted}),
-            model_name=config.model_name,
-            version=str(version.version),
-            alias=config.alias,
-            promoted=promoted,
-            registered=registered,
-            run_id=run_id,
-            tracking_uri=public_uri(tracking.uri),
-            gates=gates,
-        ).write(folder)
+        result = result.write(folder)
     return result.at(out)
+
+
+def _candidate(
+    config: PromoteConfig,
+    evaluation: EvaluationResult,
+    recipe: Mapping[str, Any],
+    lineage: Mapping[str, str],
+) -> Candidate:
+    return Candidate(
+        model_name=config.model_name,
+        model_digest=evaluation.models[MODEL].model_digest,
+        dataset_digest=evaluation.dataset_digest,
+        recipe_digest=digest_of(recipe),
+        lineage=without_secrets(lineage),
+    )
 
 
 def _check_model(model: Path, evaluation: EvaluationResult) -> None:

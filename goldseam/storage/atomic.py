@@ -82,6 +82,23 @@ def _move_into_place(folder: Path, out: Path, *, replace: bool) -> None:
     _flush_one(out.parent)
 
 
+def require_place(out: Path, marker: str, *, replace: bool) -> None:
+    """Refuse early a place that is taken, or that holds something else than is to be replaced.
+
+    Args:
+        out: folder to make.
+        marker: file that every output of this kind has.
+        replace: whether such an output is replaced.
+
+    Raises:
+        OutputExists: `out` is there, and is not to be replaced or has no such file.
+    """
+    if out.exists() and not replace:
+        raise OutputExists(out, "it is overwritten only with --replace")
+    if out.exists() and not (out / marker).is_file():
+        raise OutputExists(out, f"it holds no {marker}, and so is not replaced")
+
+
 @contextlib.contextmanager
 def atomic_folder(out: Path, *, replace: bool = False) -> Iterator[Path]:
     """A temporary folder that becomes `out` when the block ends without an error.

@@ -89,7 +89,8 @@ class AugmentConfig(StageConfig):
         saturation: largest relative change.
         hue: largest rotation of the colors, degrees.
         color_share: how often each of these four happens.
-        scale: smallest and largest factor of the size.
+        scale: smallest and largest factor of the size; regression values that are lengths, or in
+            px, change with it; others stay.
         crop: height and width of the window that is cut out, px; [0, 0] takes the whole sample. Of
             an image that is cut, tags that are present become unknown.
         largest_category: share of one category that a window may show before another is drawn.

@@ -22,11 +22,12 @@ from goldseam.dataset.memory import SampleTable
 from goldseam.dataset.reading import Dataset
 from goldseam.dataset.resizing import resize_record
 from goldseam.dataset.schema import Task
-from goldseam.errors import InvalidConfig
-from goldseam.metrics import Metric
-from goldseam.models.checkpoint import CheckpointConfig, save_checkpoint, transfer
+from goldseam.errors import InvalidConfig, closest
+from goldseam.metrics import Metric, metric_for
+from goldseam.models.checkpoint import CheckpointConfig, Depth, save_checkpoint, transfer
 from goldseam.models.config import DiffusionConfig, ModelConfig, deep_supervision_at
 from goldseam.models.multitask import MultitaskModel
+from goldseam.models.outputs import predicted_by
 from goldseam.results import TrainingResult
 from goldseam.trainer.balancing import build_balance
 from goldseam.trainer.config import LearningConfig
@@ -46,7 +47,7 @@ from goldseam.trainer.pictures import draw_sheet
 from goldseam.trainer.preparation import measure_preprocessing
 from goldseam.trainer.recording import recorded
 from goldseam.trainer.state import Progress
-from goldseam.trainer.validation import predicted_by, score
+from goldseam.trainer.validation import score, selection_score
 
 EVALUATION_BATCH = 64
 
@@ -65,7 +66,7 @@ def learn(
     out: Path,
     diffusion: DiffusionConfig | None = None,
     init: Path | None = None,
-    depth: str = "encoder",
+    depth: Depth = "encoder",
     objective_from: Callable[[MultitaskLoss], Objective] = Supervised,
     samples_from: Callable[[TrainingTable], SampleTable] = _as_they_are,
 ) -> TrainingResult:
@@ -88,12 +89,14 @@ def learn(
         samples_from: makes the training samples from those of the dataset.
 
     Raises:
-        InvalidConfig: a task has no known label in the training split, or the batch cannot be
-            shared by the processes.
+        InvalidConfig: a task has no known label in the training split, an option names no task or
+            no metric, or the batch cannot be shared by the processes.
+        Diverged: the loss or its gradient is no finite number.
         Interrupted: SIGTERM came; the same call goes on from the state that was saved.
     """
     device = choose_device(config.loop.device)
     specs = {name: dataset.info.task(name) for name in tasks}
+    _require_names(config, specs, dataset)
     with joined(device):
         if (done := TrainingResult.completed(out, key)) is not None:
             return done
@@ -191,6 +194,27 @@ def learn_rows(
     return model
 
 
+def _require_names(config: LearningConfig, specs: Mapping[str, Task], dataset: Dataset) -> None:
+    """Refuse names that nothing has before training, not at its first use of them."""
+    tasks, loss = dataset.info.tasks, config.loss
+    for option in ("weights", "category_weights"):
+        for name in getattr(loss, option):
+            if name not in tasks:
+                raise InvalidConfig(
+                    f"loss.{option} names '{name}', which is no task of the dataset.",
+                    remedy=f"Closest: {closest(name, tasks)}.",
+                )
+    for name, weights in loss.category_weights.items():
+        if len(weights) != len(tasks[name].categories):
+            raise InvalidConfig(
+                f"loss.category_weights.{name} has {len(weights)} weights; the task has "
+                f"{len(tasks[name].categories)} categories.",
+                remedy="Give one weight a category, in the order of dataset.yaml.",
+            )
+    nothing_seen = {name: metric_for(tasks[name]) for name in predicted_by(specs, tasks)}
+    selection_score(nothing_seen, config.loop.select, {})
+
+
 def _require_labels(known: Mapping[str, Array]) -> None:
     for task, known_N in known.items():
         if not known_N.any():
@@ -207,7 +231,7 @@ def _start(
     *,
     diffusion: DiffusionConfig | None,
     init: Path | None,
-    depth: str,
+    depth: Depth,
 ) -> tuple[MultitaskModel, tuple[str, ...]]:
     """The model with its first weights, and the names of those that came from `init`."""
     preprocessing = measure_preprocessing(dataset, specs)

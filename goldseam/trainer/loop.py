@@ -24,7 +24,7 @@ from goldseam.trainer.compilation import compile_parts
 from goldseam.trainer.config import LoopConfig, OptimizerConfig
 from goldseam.trainer.devices import autocast
 from goldseam.trainer.interruption import Interruption, interruptible
-from goldseam.trainer.measuring import Speed, StepNumbers
+from goldseam.trainer.measuring import Speed, StepNumbers, require_finite
 from goldseam.trainer.objective import Objective, StepContext
 from goldseam.trainer.optimizer import build_optimizer, rate_at, set_rate, update_average
 from goldseam.trainer.recording import NoRecorder, Recorder
@@ -72,25 +72,51 @@ def fit(
         draw: pictures of the weights that are the best so far.
 
     Raises:
+        Diverged: the loss or its gradient is no finite number.
         Interrupted: SIGTERM came; the state is saved, and the same call goes on from it.
     """
-    device = model.mean_3.device
     if loop.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    balance.to(device)
+    balance.to(model.mean_3.device)
     optimizer = build_optimizer(
         model, optimization, transferred, balance=balance, balance_rate=balance_rate
     )
-    average = copy.deepcopy(model).eval().requires_grad_(False) if optimization.average else None
-    state = TrainingState(state_folder, model, average, optimizer, balance)
-    state.restore()
-    distributed.wait_for_all()  # nobody writes a state before everybody has read the last one
+    state = _last_state(state_folder, model, optimizer, balance, averaged=optimization.average > 0)
     if loop.compile:
         twice = loop.log_gradients or isinstance(balance, GradientNormBalance)
         compile_parts(model, twice=twice)
     recorder = recorder or NoRecorder()
     selection = Selection(validate, loop, recorder, draw)
-    shared, speed, now = LastSharedLayer(model), Speed(), state.progress
+    _train(
+        what,
+        state,
+        objective,
+        batches_from,
+        optimization=optimization,
+        loop=loop,
+        selection=selection,
+        recorder=recorder,
+    )
+    if state.best:
+        model.load_state_dict(state.best)
+    model.eval()
+    return state
+
+
+def _train(
+    what: str,
+    state: TrainingState,
+    objective: Objective,
+    batches_from: Callable[[int], Iterator[Batch]],
+    *,
+    optimization: OptimizerConfig,
+    loop: LoopConfig,
+    selection: Selection,
+    recorder: Recorder,
+) -> None:
+    """All steps that are left, with what happens between them."""
+    device = state.model.mean_3.device
+    shared, speed, now = LastSharedLayer(state.model), Speed(), state.progress
     done, steps, note = now.step, optimization.steps, ""
     with _shown(what, steps, done) as advance, interruptible() as interruption:
         selection.judge(state, interruption)  # where a run was stopped in the middle of it
@@ -109,10 +135,11 @@ def fit(
                     compare_tasks=judged and loop.log_gradients,
                 )
                 logged = judged or (step + 1) % loop.log_every == 0
-                measured = numbers.measured(balance) if logged else {}
+                measured = numbers.measured(state.balance) if logged else {}
             now.step = step + 1
             now.train_seconds += speed.last
             if logged:
+                require_finite(what, now.step, measured)
                 measured |= speed.measured(device)
                 note = f"loss {measured['loss']:.3f}"
                 recorder.numbers(now.step, measured)
@@ -123,10 +150,30 @@ def fit(
                 state.save()
             _leave_if_asked(what, state, interruption, steps)
             advance(note=note)
-    if state.best:
-        model.load_state_dict(state.best)
-    model.eval()
+
+
+def _last_state(
+    folder: Path,
+    model: MultitaskModel,
+    optimizer: torch.optim.Optimizer,
+    balance: Balance,
+    *,
+    averaged: bool,
+) -> TrainingState:
+    """The state from which training goes on; a first one where none is in the folder."""
+    average = copy.deepcopy(model).eval().requires_grad_(False) if averaged else None
+    state = TrainingState(folder, model, average, optimizer, balance)
+    state.restore()
+    distributed.wait_for_all()  # nobody writes a state before everybody has read the last one
     return state
+
+
+def noise_seed(seed: int, step: int, rank: int) -> int:
+    """Seed of what one process draws in a step; no two processes draw the same.
+
+    That of the first process does not depend on how many there are.
+    """
+    return ((seed << 32 ^ NOISE_STREAM << 20 ^ step) + rank * RANK_STRIDE) % 2**64
 
 
 def _train_step(
@@ -141,8 +188,7 @@ def _train_step(
 ) -> StepNumbers:
     model, balance, step = state.model, state.balance, state.progress.step
     model.train()
-    seed = (loop.seed << 32) ^ (NOISE_STREAM << 20) ^ step
-    seed = (seed + distributed.rank() * RANK_STRIDE) % 2**64
+    seed = noise_seed(loop.seed, step, distributed.rank())
     # a backbone that drops paths draws from the global generator
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed) if model.refines else None

@@ -6,6 +6,7 @@ any arithmetic, so that not even NaN times zero can pass.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -125,7 +126,7 @@ def tags_loss(logits_BC: Tensor, state_BC: Tensor, reduce: Reduction = mean_over
 def normals_loss(
     normal_K3HW: Tensor,
     target_K3HW: Tensor,
-    form: str = "cosine",
+    form: Literal["cosine", "l1"] = "cosine",
     reduce: Reduction = mean_over,
 ) -> Tensor:
     """Difference in direction over pixels whose target is finite; predictions have any length.
@@ -215,26 +216,36 @@ class MultitaskLoss:
     def _present(
         self, output: Output, targets: Mapping[str, Tensor], known: Mapping[str, Tensor]
     ) -> tuple[set[str], set[str], bool]:
-        """Tasks that any process has a label of; dense tasks all of whose rows here are labeled.
+        """Tasks of which any process has something that counts; tasks labeled in all rows here.
 
-        The last says whether the model refined its predictions. A GPU is waited for once.
+        A label that is ignored or invalid in every pixel says nothing of its task, as no label
+        would. The last says whether the model refined its predictions. A GPU is waited for once.
         """
-        masks = {task: known[task][rows] for task, rows in output.rows.items()}
+        labeled = {task: known[task][rows] for task, rows in output.rows.items()}
+        counted = {
+            task: labeled_K & _says_something(self.tasks[task], targets[task][output.rows[task]])
+            for task, labeled_K in labeled.items()
+        }
         for task in output.tags:
-            masks[task] = (targets[task] >= 0) & known[task][:, None]
-        if not masks:
+            labeled[task] = known[task]
+            counted[task] = known[task] & _says_something(self.tasks[task], targets[task])
+        if not labeled:
             return set(), set(), False
-        pairs = torch.stack([torch.stack([mask.any(), mask.all()]) for mask in masks.values()])
+        pairs = torch.stack(
+            [torch.stack([counted[task].any(), labeled[task].all()]) for task in labeled]
+        )
         some, every = zip(*pairs.tolist(), strict=True)
         *flags, refined = anywhere([*some, bool(output.final)])
-        present = {task for task, flag in zip(masks, flags, strict=True) if flag}
-        return present, {task for task, flag in zip(masks, every, strict=True) if flag}, refined
+        present = {task for task, flag in zip(labeled, flags, strict=True) if flag}
+        return present, {task for task, flag in zip(labeled, every, strict=True) if flag}, refined
 
     def _reductions(self, known: Mapping[str, Tensor]) -> Callable[[Tensor], Reduction]:
         """Rows of a batch → how the losses of their pixels become one number."""
         if self.config.weighting == "label":
             return lambda _rows: mean_over
         labels_B = torch.stack([known[task] for task in self.tasks]).sum(dim=0)
+        # an image without any label has no part; its share must be a number all the same
+        labels_B = labels_B.clamp(min=1)
         images = len(labels_B) * world_size()
         return lambda rows: within_images(len(self.tasks) / (labels_B[rows] * images))
 
@@ -266,3 +277,16 @@ class MultitaskLoss:
                 return boundary_loss(
                     logits_KCHW[:, 0], target, spec.ignore, config.boundary_positive, reduce
                 )
+
+
+def _says_something(task: Task, target: Tensor) -> Tensor:
+    """Whether any pixel or entry of each image's target counts: bool, one an image."""
+    if task.kind is Kind.TAGS:
+        counted = target >= 0
+    elif task.kind is Kind.NORMALS:
+        counted = target.isfinite().all(dim=1)
+    elif task.kind is Kind.REGRESSION:
+        counted = target.isfinite()
+    else:
+        counted = target != task.ignore
+    return counted.flatten(1).any(dim=1)

@@ -2,16 +2,45 @@
 
 import contextlib
 import dataclasses
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from goldseam.dataset.batch import Batch
+from goldseam.errors import GoldseamError
 from goldseam.trainer.balancing import Balance
 from goldseam.trainer.devices import peak_memory_mib
 from goldseam.trainer.distributed import world_size
+
+
+class Diverged(GoldseamError):
+    """The loss of a training has left the finite numbers, and with it the weights."""
+
+    def __init__(self, what: str, step: int, name: str) -> None:
+        super().__init__(
+            f"{what}: after step {step}, '{name}' is no finite number; training cannot go on.",
+            remedy="Lower optimizer.learning_rate or optimizer.gradient_clip, or compute in "
+            "loop.precision: fp32.",
+        )
+
+
+def require_finite(what: str, step: int, measured: Mapping[str, float | None]) -> None:
+    """End a training whose numbers are infinite or NaN: every later step would be lost.
+
+    Args:
+        what: name of the training.
+        step: steps done.
+        measured: see `StepNumbers.measured`; None is no number.
+
+    Raises:
+        Diverged: names the first such number.
+    """
+    for name, value in measured.items():
+        if value is not None and not math.isfinite(value):
+            raise Diverged(what, step, name)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,6 +50,7 @@ class Objective(Protocol):
     Where several processes train together, gradients are averaged over them. A loss that is to be
     the one of the whole batch takes its means by `goldseam.trainer.reduction.mean_over`; then each
     process must come to it, also one that has nothing to add. A plain mean is one of the process.
+    Balances compare gradients over all processes: each process returns losses of the same names.
     """
 
     def __call__(

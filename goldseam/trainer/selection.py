@@ -65,7 +65,8 @@ class Selection:
         entry = {"step": now.step, "loss": measured["loss"], "selection": found}
         now.history.append(entry | measured | values)
         self.recorder.numbers(now.step, {"selection": found, **values})
-        if found > now.best_score or not state.best:
+        # where no label tells how good the weights are, the last ones are kept
+        if now.best_score is None or (found is not None and found > now.best_score):
             now.best_score, now.best_step = found, now.step
             state.keep_best()
             self._draw(state)

@@ -26,7 +26,7 @@ class Progress:
     Attributes:
         step: optimizer steps done.
         best_step: the step with the best validation score so far.
-        best_score: that score.
+        best_score: that score; None before the first one, and where no label tells any.
         history: one entry a validation.
         train_seconds: time in training steps, over all restarts.
         unvalidated: what the step just done measured, while its validation is still to come; a run
@@ -35,7 +35,7 @@ class Progress:
 
     step: int = 0
     best_step: int = 0
-    best_score: float = float("-inf")
+    best_score: float | None = None
     history: list[dict[str, float | None]] = dataclasses.field(default_factory=list)
     train_seconds: float = 0.0
     unvalidated: dict[str, float | None] | None = None
@@ -90,7 +90,7 @@ class TrainingState:
             for part, tensors in parts.items():
                 save_file(_flat(tensors), folder / f"{part}.safetensors")
             save_file(self._optimizer_tensors(), folder / "optimizer.safetensors")
-            body = json.dumps(_finite(dataclasses.asdict(self.progress)), indent=1)
+            body = json.dumps(dataclasses.asdict(self.progress), indent=1, allow_nan=False)
             (folder / "state.json").write_text(body + "\n")
         self._saved = now
         for old in self.folder.glob("step-*"):
@@ -105,10 +105,7 @@ class TrainingState:
         if not complete:
             return False
         folder = complete[-1]
-        body = json.loads((folder / "state.json").read_text())
-        if body["best_score"] is None:
-            body["best_score"] = float("-inf")
-        self.progress = Progress(**body)
+        self.progress = Progress(**json.loads((folder / "state.json").read_text()))
         self.model.load_state_dict(load_file(folder / "model.safetensors"))
         if self.average is not None:
             self.average.load_state_dict(load_file(folder / "average.safetensors"))
@@ -135,9 +132,3 @@ class TrainingState:
 
 def _flat(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-
-
-def _finite(body: dict[str, Any]) -> dict[str, Any]:
-    if body["best_score"] == float("-inf"):
-        body["best_score"] = None
-    return body

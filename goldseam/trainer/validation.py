@@ -11,26 +11,11 @@ from goldseam.dataset.schema import Task
 from goldseam.errors import InvalidConfig, closest
 from goldseam.metrics import Metric, SegmentationMetric, metric_for
 from goldseam.models.multitask import MultitaskModel
+from goldseam.models.outputs import predicted_by
 
 DEGREE = "degree"
 # the mean angle between a random direction and any other
 RANDOM_DEGREES = 90.0
-
-
-def predicted_by(model_tasks: Mapping[str, Task], tasks: Mapping[str, Task]) -> dict[str, str]:
-    """Task → task of the model that predicts it: itself, or else its noisy version.
-
-    The model of a noisy map answers for the clean task; that is how it is scored "used directly".
-    """
-    found: dict[str, str] = {}
-    for name, task in tasks.items():
-        if name in model_tasks:
-            found[name] = name
-            continue
-        for other, spec in model_tasks.items():
-            if spec.noisy_version_of == name and spec.categories == task.categories:
-                found[name] = other
-    return found
 
 
 @torch.no_grad()
@@ -93,14 +78,14 @@ def selection_score(
     metrics: Mapping[str, Metric],
     select: Sequence[str],
     spreads: Mapping[str, tuple[float, float]],
-) -> float:
+) -> float | None:
     """One number by which the best weights are chosen, on validation: higher is better.
 
     It is the mean of the selected scores, each brought to a scale on which 1 is best. A score that
     is better when higher stands for itself. An error counts as 1 - error / scale: for values the
     scale is the spread of the labels, so that 0 is about what their mean would give; for the angle
     of normals it is 90 degrees, so that 0 is what random directions give; for a ratio it is 1. A
-    score that no label can tell (None) has no part.
+    score that no label can tell (None) has no part; where all are such, the number is None.
 
     Args:
         metrics: of the validation split.
@@ -126,7 +111,7 @@ def selection_score(
         if better == "lower":
             value = 1 - value / _scale(task, unit, spreads)
         parts.append(value)
-    return sum(parts) / len(parts) if parts else float("-inf")
+    return sum(parts) / len(parts) if parts else None
 
 
 def _scale(task: str, unit: str, spreads: Mapping[str, tuple[float, float]]) -> float:

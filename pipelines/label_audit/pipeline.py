@@ -17,17 +17,8 @@ from components.list_parts.component import list_parts
 from components.measure.component import measure
 from components.read_audit_recipe.component import read_audit_recipe
 from components.validate.component import validate
-from pipelines.drawing import OPEN, Run, pipeline_of
+from pipelines.drawing import DATA_REMEDY, LABELS_REMEDY, OPEN, Run, pipeline_of
 from pipelines.settings import Settings
-
-FORM_REMEDY = (
-    "Mend the labels that the reasons name ('goldseam dataset check' lists them by row), or change "
-    "the expectations in the recipe's section 'validate'."
-)
-WORTH_REMEDY = (
-    "The audit's page shows what closed the gate, label by label; 'goldseam findings' hands them "
-    "to an annotation tool. Or change the limits in the recipe's section 'audit.gate'."
-)
 
 
 class AuditAndPublish(Run):
@@ -40,7 +31,7 @@ class AuditAndPublish(Run):
         with dsl.If(validated.outputs["Output"] == OPEN, name="data-is-valid"):
             self._audit_then_publish(shown)
         with dsl.Else(name="data-is-invalid"):
-            self.stop("data", validated.outputs["summary"], FORM_REMEDY, shown)
+            self.stop("data", validated.outputs["summary"], DATA_REMEDY, shown)
 
     def _audit_then_publish(self, shown: dict[str, Any]) -> None:
         """The second gate: labels that are worth too little."""
@@ -59,7 +50,7 @@ class AuditAndPublish(Run):
         with dsl.If(audited.outputs["Output"] == OPEN, name="labels-are-worth-it"):
             self.publish(shown)
         with dsl.Else(name="labels-break-a-limit"):
-            self.stop("labels", audited.outputs["summary"], WORTH_REMEDY, shown)
+            self.stop("labels", audited.outputs["summary"], LABELS_REMEDY, shown)
 
     def _measure(self) -> dsl.PipelineTask:
         """Every picture is looked at once, in as many tasks as the recipe allows."""

@@ -4,11 +4,21 @@ import pytest
 import yaml
 
 from goldseam.errors import GoldseamError, InvalidRecipe, MissingInput
-from goldseam.recipe import Recipe, load_recipe, parse_recipe, resolve_section
+from goldseam.recipe import (
+    Recipe,
+    as_struct,
+    from_struct,
+    load_recipe,
+    parse_recipe,
+    resolve_section,
+    task_sections,
+)
 from goldseam.recipe_draft import draft_recipe, draft_sections
+from pipelines import label_audit, partial_to_model
 from pipelines.label_to_model import RECIPES
 
 FOLDERS = [RECIPES]
+ALL_FOLDERS = [RECIPES, label_audit.RECIPES, partial_to_model.RECIPES]
 
 
 @pytest.fixture
@@ -130,6 +140,84 @@ def test_numbers_survive_the_way_through_a_struct(coast):
     assert parse_recipe(body).digest == coast.digest
 
 
+PARTIAL = {
+    "pipeline": "partial_to_model",
+    "dataset": {"uri": "here"},
+    "train": {
+        "tasks": ["cover"],
+        "diffusion": {"steps": 2},
+        "network": {"encoder": {"name": "auto", "backbone": "somewhere"}, "decoder_width": 8},
+        "optimizer": {"steps": 9, "learning_rate": 0.003, "average": 0.99},
+        "loop": {"augment": {"symmetry": "flip", "brightness": 0.2}},
+    },
+}
+
+
+def test_the_plain_baseline_has_what_it_does_not_say_from_train():
+    scratch = {
+        "optimizer": {"steps": 7},
+        "loop": {"augment": {"brightness": 0.1}},
+        "network": {"encoder": {"name": "small"}},
+    }
+    recipe = parse_recipe(PARTIAL | {"scratch": scratch})
+    own = recipe.scratch
+    assert own.optimizer == recipe.train.optimizer.model_copy(update={"steps": 7})
+    assert own.loop.augment.brightness == 0.1
+    assert own.loop.augment.symmetry == "flip"
+    assert own.diffusion is None
+    # half of one network and half of another is neither
+    assert own.network.encoder.backbone is None
+    assert own.network.decoder_width == 16
+    assert from_struct(as_struct(recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"scratch": 5}, "key 'scratch'"),
+        ({"pipeline": ["label_audit"]}, "no pipeline ['label_audit']"),
+        ({"pipeline": None}, "no pipeline None"),
+        ({"train": 5}, "key 'train'"),
+    ],
+)
+def test_a_stray_value_in_place_of_a_section_is_named(changed, message):
+    with pytest.raises(InvalidRecipe) as caught:
+        parse_recipe(PARTIAL | changed)
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize("tiny", [5, ["a"], {5: 1}])
+def test_a_small_form_that_is_no_set_of_keys_is_named(tmp_path, tiny):
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(PARTIAL | {"tiny": tiny}))
+    with pytest.raises(InvalidRecipe, match=r"5|tiny"):
+        load_recipe(path, tiny=True)
+
+
+@pytest.mark.parametrize("pipeline", ["label_to_model", "partial_to_model", "label_audit"])
+def test_tasks_get_their_sections(tmp_path, monkeypatch, pipeline):
+    name = {"label_audit": "coast_audit", "partial_to_model": "rooms"}.get(pipeline, "coast")
+    recipe = load_recipe(name, folders=ALL_FOLDERS)
+    body = as_struct(recipe)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    sections = task_sections(body, tmp_path)
+    assert sections["resolved"] == body
+    assert sections["audit"] == body["audit"]
+    if pipeline == "label_audit":
+        assert "promote" not in sections
+        return
+    assert sections["scratch"] == as_struct(recipe).get("baselines", body)["scratch"]
+    own = f"sqlite:///{tmp_path}/mlflow.db"
+    assert sections["promote"] == body["promote"] | {"tracking_uri": own}
+    # a password in the environment stays there; an address of the recipe's own comes first
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://u:pa55word@host")
+    assert "pa55word" not in str(task_sections(body, tmp_path))
+    body["promote"]["tracking_uri"] = "https://mine"
+    assert task_sections(body, tmp_path)["promote"]["tracking_uri"] == "https://mine"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert task_sections(body, tmp_path)["promote"]["tracking_uri"] == "https://mine"
+
+
 def test_a_drafted_recipe_fits_the_dataset(disc_folder: Path, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(draft_recipe(disc_folder))
@@ -138,6 +226,8 @@ def test_a_drafted_recipe_fits_the_dataset(disc_folder: Path, tmp_path):
     assert set(recipe.train.tasks) == {"cover", "cover_map", "edge", "relief", "tags"}
     assert set(recipe.baselines.scratch.tasks) == {"cover", "edge", "relief", "tags"}
     assert recipe.dataset.uri == str(disc_folder)
+    # nobody measured on this dataset what the denoiser brings, and it costs a pass a step
+    assert recipe.train.diffusion is None
 
 
 def test_annotators_that_a_dataset_names_are_compared(tmp_path):

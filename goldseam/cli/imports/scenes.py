@@ -1,8 +1,9 @@
 """`goldseam dataset import nyuv2|cityscapes|nyud|pascal-context`: published multi-task sets."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -56,38 +57,50 @@ FieldOfView = Annotated[
 ]
 
 
-def nyuv2(
-    root: Root,
-    out: Out,
-    labels: Labels = None,
-    name: Name = "",
-    license_: License = "",
-    tasks: Tasks = "",
-    validation: Validation = 0.1,
-    seed: Seed = 0,
-    group_pattern: GroupPattern = "",
-    axes: Axes = "auto",
-    field_of_view: FieldOfView = 0.0,
-    skip_faulty: SkipFaulty = False,
-    replace: Replace = False,
-) -> None:
-    """Import NYUv2 as MTAN and MTPSL publish it: 13 classes, depth, normals (npy)."""
-    from goldseam.dataset.formats import NyuImport, import_nyuv2
+def _kinect(importer: Literal["nyuv2", "nyud"], sentence: str) -> Callable[..., None]:
+    """The command of one of the two published forms of NYU Depth v2, whose options are the same."""
 
-    config = make_config(
-        NyuImport,
-        name=name,
-        license=license_,
-        tasks=words(tasks),
-        validation=validation,
-        seed=seed,
-        group_pattern=group_pattern,
-        axes=axes,
-        field_of_view=field_of_view,
-        skip_faulty=skip_faulty,
-    )
-    log()
-    show(out, import_nyuv2(root, out, labels=labels, config=config, replace=replace))
+    def command(
+        root: Root,
+        out: Out,
+        labels: Labels = None,
+        name: Name = "",
+        license_: License = "",
+        tasks: Tasks = "",
+        validation: Validation = 0.1,
+        seed: Seed = 0,
+        group_pattern: GroupPattern = "",
+        axes: Axes = "auto",
+        field_of_view: FieldOfView = 0.0,
+        skip_faulty: SkipFaulty = False,
+        replace: Replace = False,
+    ) -> None:
+        from goldseam.dataset import formats
+
+        config = make_config(
+            formats.NyuImport,
+            name=name,
+            license=license_,
+            tasks=words(tasks),
+            validation=validation,
+            seed=seed,
+            group_pattern=group_pattern,
+            axes=axes,
+            field_of_view=field_of_view,
+            skip_faulty=skip_faulty,
+        )
+        log()
+        read = {"nyuv2": formats.import_nyuv2, "nyud": formats.import_nyud}[importer]
+        show(out, read(root, out, labels=labels, config=config, replace=replace))
+
+    command.__doc__ = sentence
+    return command
+
+
+nyuv2 = _kinect(
+    "nyuv2", "Import NYUv2 as MTAN and MTPSL publish it: 13 classes, depth, normals (npy)."
+)
+nyud = _kinect("nyud", "Import the archive NYUD_MT: 40 classes, depth, normals, boundaries.")
 
 
 def cityscapes(
@@ -120,40 +133,6 @@ def cityscapes(
     )
     log()
     show(out, import_cityscapes(root, out, labels=labels, config=config, replace=replace))
-
-
-def nyud(
-    root: Root,
-    out: Out,
-    labels: Labels = None,
-    name: Name = "",
-    license_: License = "",
-    tasks: Tasks = "",
-    validation: Validation = 0.1,
-    seed: Seed = 0,
-    group_pattern: GroupPattern = "",
-    axes: Axes = "auto",
-    field_of_view: FieldOfView = 0.0,
-    skip_faulty: SkipFaulty = False,
-    replace: Replace = False,
-) -> None:
-    """Import the archive NYUD_MT: 40 classes, depth, normals, boundaries."""
-    from goldseam.dataset.formats import NyuImport, import_nyud
-
-    config = make_config(
-        NyuImport,
-        name=name,
-        license=license_,
-        tasks=words(tasks),
-        validation=validation,
-        seed=seed,
-        group_pattern=group_pattern,
-        axes=axes,
-        field_of_view=field_of_view,
-        skip_faulty=skip_faulty,
-    )
-    log()
-    show(out, import_nyud(root, out, labels=labels, config=config, replace=replace))
 
 
 def pascal_context(

@@ -30,6 +30,35 @@ from goldseam.cli.options import Out
 from goldseam.errors import InvalidConfig
 
 COLUMNS = "Columns and values"
+GroupColumn = Annotated[str, typer.Option(rich_help_panel=SPLITS, help="Names the group.")]
+SplitColumn = Annotated[str, typer.Option(rich_help_panel=SPLITS, help="Names the split.")]
+Column = Annotated[str, typer.Option(rich_help_panel=COLUMNS)]
+Form = Annotated[str, typer.Option(help="auto, wide or long.", rich_help_panel=COLUMNS)]
+Categories = Annotated[
+    str, typer.Option(help="Such as a,b; else all that is left.", rich_help_panel=COLUMNS)
+]
+Meta = Annotated[str, typer.Option(help="Columns to keep as metadata.", rich_help_panel=COLUMNS)]
+Drop = Annotated[str, typer.Option(help="Columns to leave out.", rich_help_panel=COLUMNS)]
+Meaning = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT=STATE",
+        help="What a text means: present, absent, unknown or uncertain.",
+        rich_help_panel=COLUMNS,
+    ),
+]
+Uncertain = Annotated[
+    str,
+    typer.Option(
+        help="What uncertain is taken for: unknown, present, absent.", rich_help_panel=COLUMNS
+    ),
+]
+Conflicts = Annotated[
+    str,
+    typer.Option(
+        help="Of the long form's annotators: error, unknown or majority.", rich_help_panel=COLUMNS
+    ),
+]
 
 
 def csv_labels(
@@ -47,48 +76,20 @@ def csv_labels(
     fractions: Fractions = "",
     seed: Seed = 0,
     group_pattern: GroupPattern = "",
-    group_column: Annotated[
-        str, typer.Option(rich_help_panel=SPLITS, help="Names the group.")
-    ] = "",
-    split_column: Annotated[
-        str, typer.Option(rich_help_panel=SPLITS, help="Names the split.")
-    ] = "",
-    form: Annotated[
-        str, typer.Option(help="auto, wide or long.", rich_help_panel=COLUMNS)
-    ] = "auto",
-    image_column: Annotated[str, typer.Option(rich_help_panel=COLUMNS)] = "",
-    source_column: Annotated[str, typer.Option(rich_help_panel=COLUMNS)] = "",
-    annotator_column: Annotated[str, typer.Option(rich_help_panel=COLUMNS)] = "",
-    categories: Annotated[
-        str, typer.Option(help="Such as a,b; else all that is left.", rich_help_panel=COLUMNS)
-    ] = "",
-    meta: Annotated[
-        str, typer.Option(help="Columns to keep as metadata.", rich_help_panel=COLUMNS)
-    ] = "",
-    drop: Annotated[str, typer.Option(help="Columns to leave out.", rich_help_panel=COLUMNS)] = "",
-    value: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TEXT=STATE",
-            help="What a text means: present, absent, unknown or uncertain.",
-            rich_help_panel=COLUMNS,
-        ),
-    ] = None,
-    uncertain: Annotated[
-        str,
-        typer.Option(
-            help="What uncertain is taken for: unknown, present, absent.", rich_help_panel=COLUMNS
-        ),
-    ] = "unknown",
-    conflicts: Annotated[
-        str,
-        typer.Option(
-            help="Of the long form's annotators: error, unknown or majority.",
-            rich_help_panel=COLUMNS,
-        ),
-    ] = "error",
-    delimiter: Annotated[str, typer.Option(rich_help_panel=COLUMNS)] = ",",
-    encoding: Annotated[str, typer.Option(rich_help_panel=COLUMNS)] = "utf8",
+    group_column: GroupColumn = "",
+    split_column: SplitColumn = "",
+    form: Form = "auto",
+    image_column: Column = "",
+    source_column: Column = "",
+    annotator_column: Column = "",
+    categories: Categories = "",
+    meta: Meta = "",
+    drop: Drop = "",
+    value: Meaning = None,
+    uncertain: Uncertain = "unknown",
+    conflicts: Conflicts = "error",
+    delimiter: Column = ",",
+    encoding: Column = "utf8",
     replace: Replace = False,
 ) -> None:
     """Import a CSV of tags: 1 present, 0 absent, blank unknown, -1 uncertain."""

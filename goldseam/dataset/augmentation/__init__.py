@@ -13,7 +13,6 @@ from goldseam.dataset.augmentation.color import ColorChange
 from goldseam.dataset.augmentation.cropping import (
     crop_record,
     largest_share,
-    pad_record,
     scale_record,
 )
 from goldseam.dataset.augmentation.symmetry import Turn, turn_record, x_across, y_up
@@ -28,7 +27,6 @@ __all__ = [
     "ColorChange",
     "Turn",
     "crop_record",
-    "pad_record",
     "scale_record",
     "turn_record",
 ]

@@ -11,20 +11,18 @@ from typing import Any
 import numpy as np
 
 from goldseam.dataset.batch import unit_image
-from goldseam.dataset.codecs import Array, Boxes
+from goldseam.dataset.codecs import PRESENT, UNKNOWN, Array, Boxes
+from goldseam.dataset.derivation.normals import LENGTHS
 from goldseam.dataset.reading import Record
 from goldseam.dataset.resizing import resize_record
 from goldseam.dataset.schema import Kind, Task
-
-# states of a tag
-PRESENT, UNKNOWN = 1, -1
 
 
 def scale_record(record: Record, tasks: Mapping[str, Task], scale: float) -> Record:
     """The sample `scale` times as large.
 
-    A window that is enlarged looks like a scene that is nearer: values in m are divided by the
-    scale, lengths in px are multiplied; other units stay.
+    A window that is enlarged looks like a scene that is nearer: lengths in m, mm, … are divided by
+    the scale, those in px are multiplied; other units stay.
     """
     height, width = record.image_HWC.shape[:2]
     size = max(round(height * scale), 1), max(round(width * scale), 1)
@@ -38,7 +36,9 @@ def scale_record(record: Record, tasks: Mapping[str, Task], scale: float) -> Rec
 
 
 def _factor(task: Task, scale: float) -> float:
-    return {"m": 1 / scale, "px": scale}.get(task.unit or "", 1.0)
+    if task.unit in LENGTHS:
+        return 1 / scale
+    return scale if task.unit == "px" else 1.0
 
 
 def crop_record(
@@ -68,13 +68,6 @@ def crop_record(
         for name, label in record.labels.items()
     }
     return dataclasses.replace(record, image_HWC=image_HWC, labels=labels)
-
-
-def pad_record(record: Record, tasks: Mapping[str, Task], size: tuple[int, int]) -> Record:
-    """The sample with unknown pixels below and to the right of it, up to `size`."""
-    if record.image_HWC.shape[:2] == size:
-        return record
-    return crop_record(record, tasks, (0, 0), size)
 
 
 def _crop_label(label: Any, task: Task, corner: tuple[int, int], size: tuple[int, int]) -> Any:

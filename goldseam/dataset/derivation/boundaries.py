@@ -79,6 +79,8 @@ def _all_ignored(shape: tuple[int, ...], target: Task) -> Array:
 
 def _goes_on(q_HW: Array, limit_HW: Array) -> Array:
     """True where a pixel and its neighbor to the right, if it has one, lie on one surface."""
+    if q_HW.shape[1] < 3:  # no three pixels tell what is straight
+        return np.zeros(q_HW.shape, bool)
     straight_HW = bend(q_HW) < limit_HW
     # the outermost pixels are middles of no three: those beside them speak for them
     straight_HW[:, :1], straight_HW[:, -1:] = straight_HW[:, 1:2], straight_HW[:, -2:-1]

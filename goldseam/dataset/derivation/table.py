@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from goldseam.dataset.codecs import Array
 from goldseam.dataset.derivation.rules import DERIVED, derive, require_derivations
 from goldseam.dataset.memory import DECODED_LIMIT, SampleTable, TrainingTable
 from goldseam.dataset.reading import Record
@@ -46,10 +47,17 @@ class DerivedTable(SampleTable):
         self._kept_bytes = 0
 
     @classmethod
-    def over(cls, table: TrainingTable, derivations: Sequence[Derivation]) -> "DerivedTable":
+    def over(
+        cls,
+        table: TrainingTable,
+        derivations: Sequence[Derivation],
+        *,
+        rows: Array | None = None,
+    ) -> "DerivedTable":
         """The table of a run that trains `table.tasks`; it also reads sources beyond these tasks.
 
-        Derivations whose target is not trained are left out.
+        Derivations whose target is not trained are left out. Where sources beyond the tasks are
+        read, the rows are `rows`, by default all those on which a task or such a source is labeled.
         """
         tasks = list(table.tasks)
         used = [rule for rule in derivations if rule.target in tasks]
@@ -59,6 +67,7 @@ class DerivedTable(SampleTable):
                 table.dataset,
                 table.split,
                 [*tasks, *beyond],
+                rows=rows,
                 cache=table.cache,
                 decoded_limit=table.decoded_limit,
             )

@@ -65,6 +65,22 @@ def import_csv(
     config = config or CsvImport()
     require_task_name(config.task)
     files = files_by_split(source, config.split)
+    labels = _labels(files, config)
+    info = DatasetInfo(
+        name=declared_name(config, files),
+        version=config.version or "1",
+        license=config.license or "unknown",
+        source=", ".join(file.name for file in files.values()),
+        tasks={},
+    )
+    info = write_labels(
+        out, labels, info, images=images, copy_pictures=config.copy_pictures, replace=replace
+    )
+    return Imported(info)
+
+
+def _labels(files: Mapping[Split, Path], config: CsvImport) -> Labels:
+    """The labels of all files, one row an image."""
     tables = [read_tag_table(file, config) for file in files.values()]
     categories = _all_categories(tables, list(files.values()))
     image_ids = pa.concat_arrays([table.image_ids for table in tables])
@@ -79,7 +95,7 @@ def import_csv(
         group = groups_by_pattern(image_ids, config.group_pattern)
     by_file, by_column = _named_splits(files, tables, columns)
     cells = encode_tags(state_NC)
-    labels = Labels(
+    return Labels(
         image_ids=image_ids,
         file=image_ids,
         group=group,
@@ -99,17 +115,6 @@ def import_csv(
             if name.startswith("meta_")
         },
     )
-    info = DatasetInfo(
-        name=declared_name(config, files),
-        version=config.version or "1",
-        license=config.license or "unknown",
-        source=", ".join(file.name for file in files.values()),
-        tasks={},
-    )
-    info = write_labels(
-        out, labels, info, images=images, copy_pictures=config.copy_pictures, replace=replace
-    )
-    return Imported(info)
 
 
 def _named_splits(

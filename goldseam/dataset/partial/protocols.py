@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from goldseam.dataset.partial.choosing import generator
-from goldseam.errors import InvalidConfig, closest
+from goldseam.errors import InvalidConfig
 
 Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
@@ -38,9 +38,9 @@ class Protocol(StrEnum):
         for member in cls:
             if member.value == name:
                 return member
-        raise InvalidConfig(
-            f"there is no protocol '{value}'.", remedy=f"Closest: {closest(name, list(cls))}."
-        )
+        # as the command line writes them
+        names = " or ".join(member.value.replace("_", "-") for member in cls)
+        raise InvalidConfig(f"there is no protocol '{value}'.", remedy=f"Choose {names}.")
 
 
 def label_mask(

@@ -1,20 +1,26 @@
 """Label masks as MTPSL and DiffusionMTL publish them, read without running what they hold.
 
-These files are pickles: `.pth` is read by torch with weights only, `.npy` by a reader that knows
-lists, dictionaries, texts, numbers and NumPy arrays of these, and refuses everything else.
+These files are pickles: `.npy` is read by `plain_values`, which calls nothing that a file names,
+`.pth` by torch with weights only and with stand-ins for NumPy's names. Anything but lists,
+dictionaries, texts, numbers and arrays of these is refused.
 
 Shapes: N images, T tasks.
 """
 
 import io
-import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from goldseam.dataset.partial.masks import InvalidMask, LabelMask
+from goldseam.dataset.partial.plain_values import (
+    STAND_INS,
+    UnreadContent,
+    plain_values,
+    read_pickle,
+)
 from goldseam.errors import MissingInput, closest
 
 SUFFIXES = (".pth", ".pt", ".npy")
@@ -69,7 +75,9 @@ def read_published_mask(
     if isinstance(content, Mapping) and set(content) == {WEIGHTS}:
         known_NT = _flags(path, content[WEIGHTS], (len(image_ids), len(columns)))
     elif isinstance(content, Mapping) and content:
-        by_task = {NAMES.get(str(key), str(key)): value for key, value in content.items()}
+        names = [NAMES.get(str(key), str(key)) for key in content]
+        _require_each_once(path, names)
+        by_task = dict(zip(names, content.values(), strict=True))
         if set(by_task) <= {*columns, *NAMES.values()}:
             known_NT = _of_tasks(path, by_task, image_ids, columns)
         else:
@@ -98,8 +106,9 @@ def _of_images(
             remedy="Take the mask that was published for these images.",
         )
     found = [rows[name] for name in image_ids]
-    lengths = [len(one) if hasattr(one, "__len__") else 0 for one in found]
-    for name, length in zip(image_ids, lengths, strict=True):
+    for name, one in zip(image_ids, found, strict=True):
+        # a number is no list of flags, and an array without dimensions has no length
+        length = len(one) if isinstance(one, list) or np.ndim(one) else 0
         if length != len(columns):
             raise InvalidMask(
                 f"{path}, image '{name}': {length} flags, expected {len(columns)} "
@@ -119,7 +128,7 @@ def _of_tasks(
             raise InvalidMask(
                 f"{path} names the task '{task}'.", remedy=f"Tasks are {', '.join(columns)}."
             )
-        names = [str(one) for one in np.asarray(ids).reshape(-1).tolist()]
+        names = _names(path, task, ids)
         foreign = [name for name in names if name not in position]
         if foreign:
             raise InvalidMask(
@@ -131,10 +140,28 @@ def _of_tasks(
     return known_NT
 
 
+def _names(path: Path, task: str, ids: Any) -> list[str]:
+    try:
+        return [str(one) for one in np.asarray(ids).reshape(-1).tolist()]
+    # lists of several lengths
+    except ValueError as error:
+        raise InvalidMask(
+            f"{path}, task '{task}': no list of image ids ({error}).", remedy=CONVERT
+        ) from error
+
+
+def _require_each_once(path: Path, names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidMask(
+            f"{path} names '{twice}' twice.", remedy="Take the mask as it was published."
+        )
+
+
 def _flags(path: Path, values: Any, shape: tuple[int, int]) -> Any:
     try:
         value_NT = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidMask(f"{path} holds flags that are no numbers.", remedy=CONVERT) from error
     if value_NT.shape != shape:
         raise InvalidMask(
@@ -172,8 +199,14 @@ def _read(path: Path) -> Any:
 def _pth(content: bytes) -> Any:
     import torch
 
-    with torch.serialization.safe_globals([*_numpy_globals()]):
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    def array(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return value.detach().numpy()
+        raise UnreadContent(f"it holds {type(value).__name__}")
+
+    with torch.serialization.safe_globals([(made, name) for name, made in STAND_INS.items()]):
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return plain_values(found, array)
 
 
 def _npy(content: bytes) -> Any:
@@ -184,41 +217,10 @@ def _npy(content: bytes) -> Any:
         header = np.lib.format.read_array_header_2_0
     shape, _, dtype = header(stream)
     if not dtype.hasobject:
+        if dtype.kind not in "fiub":
+            raise UnreadContent(f"it holds {dtype}")
         return {WEIGHTS: np.load(io.BytesIO(content), allow_pickle=False)}
-    found = _NamesAllowed(stream).load()
+    found = read_pickle(stream.read())
     if shape == () and isinstance(found, np.ndarray) and found.shape == ():
         return found.item()
     return found
-
-
-class _NamesAllowed(pickle.Unpickler):
-    """Builds what `_numpy_globals` names, beside the types that pickles need no name for."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The function of an allowed name; nothing else is imported."""
-        allowed = {"_codecs.encode": _latin, **{named: made for made, named in _numpy_globals()}}
-        full = f"{module}.{name}"
-        if full not in allowed:
-            raise pickle.UnpicklingError(f"it names {full}")
-        return allowed[full]
-
-
-def _latin(text: str, encoding: str) -> bytes:
-    """How old pickles write bytes; no other codec is let run."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it names the codec {encoding}")
-    return text.encode("latin1")
-
-
-def _numpy_globals() -> Sequence[tuple[Callable[..., Any], str]]:
-    """What NumPy's own pickles call, under the names of its first and second version."""
-    # of what NumPy calls itself, only these two are called by its pickles
-    scalar, rebuild = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
-    found: list[tuple[Any, str]] = [(np.ndarray, "numpy.ndarray"), (np.dtype, "numpy.dtype")]
-    for package in ("numpy.core", "numpy._core"):
-        found += [
-            (scalar, f"{package}.multiarray.scalar"),
-            (rebuild, f"{package}.multiarray._reconstruct"),
-        ]
-    kinds = {type(np.dtype(code)) for code in ("U1", "f4", "f8", "i4", "i8", "u1", "?", "O")}
-    return found + [(kind, f"numpy.dtypes.{kind.__name__}") for kind in kinds]

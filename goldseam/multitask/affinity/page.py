@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from goldseam.multitask.affinity.sentences import METRICS, plural, size, span
+from goldseam.multitask.affinity.sentences import METRICS, gain, plural, span
 from goldseam.page import amount, render
 from goldseam.results import AffinityResult, Estimate
 from goldseam.storage.atomic import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
+COVERAGE = 0.95  # of the intervals
 SMALL = "– too small"
 MARKS = {"better": "▲ helps", "worse": "▼ harms", "unclear": "– unclear"}
 
@@ -22,6 +23,7 @@ def write_page(result: AffinityResult, dataset: str, smallest: float, folder: Pa
         folder: where the page stands.
     """
     cells = {(e.task, e.condition): _cell(e.difference, matters=e.matters) for e in result.effects}
+    by_chance = (1 - COVERAGE) * len(result.effects)
     html = render(
         TEMPLATES,
         "affinity.html.j2",
@@ -32,7 +34,7 @@ def write_page(result: AffinityResult, dataset: str, smallest: float, folder: Pa
         metrics={one.task: METRICS.get(one.metric, one.metric) for one in result.effects},
         transfers=[(t, _cell(t.difference, matters=t.matters)) for t in result.transfers],
         smallest=smallest,
-        by_chance=round(0.05 * len(result.effects)),
+        by_chance="fewer than one" if by_chance < 1 else f"about {by_chance:.0f}",
     )
     write_text(folder / result.page, html)
 
@@ -41,12 +43,10 @@ def _cell(difference: Estimate, *, matters: bool = True) -> dict[str, str]:
     """What a table cell says: a mark, the size of the gain, and its interval."""
     if difference.value is None:
         return {"verdict": "unknown", "mark": "unknown", "gain": "", "span": ""}
-    lower = difference.better == "lower"
-    gain = -difference.value if lower else difference.value
     small = difference.verdict != "unclear" and not matters
     return {
         "verdict": "small" if small else difference.verdict,
         "mark": SMALL if small else MARKS[difference.verdict],
-        "gain": f"{'+' if gain >= 0 else '−'}{size(gain, difference.unit)}",
+        "gain": gain(difference),
         "span": span(difference),
     }

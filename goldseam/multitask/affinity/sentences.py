@@ -3,6 +3,7 @@
 from goldseam.page import amount
 from goldseam.results import Estimate
 
+POINTS = "points"
 METRICS = {
     "miou": "overlap with the label (IoU)",
     "mae": "mean error",
@@ -16,7 +17,7 @@ def size(value: float, unit: str) -> str:
     """A difference without its sign: `2.1 points` of a ratio, `0.02 m`."""
     if unit:
         return amount(abs(value), plural(unit))
-    return f"{100 * abs(value):.1f} points"
+    return f"{100 * abs(value):.1f} {POINTS}"
 
 
 def plural(unit: str) -> str:
@@ -24,8 +25,21 @@ def plural(unit: str) -> str:
     return f"{unit}s" if unit == "degree" else unit
 
 
+def signed(value: float, unit: str) -> str:
+    """A difference with its sign: `+2.1 points`, `−0.02 m`."""
+    return f"{'+' if value >= 0 else '−'}{size(value, unit)}"
+
+
+def gain(difference: Estimate) -> str:
+    """A difference with plus where it is a gain, whichever direction of the score is better."""
+    if difference.value is None:
+        return ""
+    lower = difference.better == "lower"
+    return signed(-difference.value if lower else difference.value, difference.unit)
+
+
 def span(difference: Estimate) -> str:
-    """The interval of a gain: `(-0.4 to +2.1 points)`; empty where there is none.
+    """The interval of a gain: `(−0.4 to +2.1 points)`; empty where there is none.
 
     Plus is a gain whichever direction of the score is better.
     """
@@ -34,8 +48,7 @@ def span(difference: Estimate) -> str:
     low, high = difference.low, difference.high
     if difference.better == "lower":
         low, high = -high, -low
-    factor, unit = (1.0, plural(difference.unit)) if difference.unit else (100.0, "points")
-    return f"({factor * low:+.2g} to {factor * high:+.2g} {unit})"
+    return _ends(signed(low, difference.unit), signed(high, difference.unit), difference.unit)
 
 
 def between(difference: Estimate) -> str:
@@ -43,10 +56,12 @@ def between(difference: Estimate) -> str:
     if difference.low is None or difference.high is None:
         return ""
     near, far = sorted((abs(difference.low), abs(difference.high)))
-    unit = plural(difference.unit) or "points"
-    return (
-        f"({size(near, difference.unit).removesuffix(f' {unit}')} to {size(far, difference.unit)})"
-    )
+    return _ends(size(near, difference.unit), size(far, difference.unit), difference.unit)
+
+
+def _ends(first: str, last: str, unit: str) -> str:
+    """Both ends with their common unit named once."""
+    return f"({first.removesuffix(f' {plural(unit) or POINTS}')} to {last})"
 
 
 def effect_sentence(

@@ -21,6 +21,7 @@ from goldseam.multitask.affinity.ablation import NOTHING, ablate
 from goldseam.multitask.affinity.config import AffinityConfig
 from goldseam.multitask.affinity.page import write_page
 from goldseam.multitask.affinity.sentences import effect_sentence, transfer_sentence
+from goldseam.multitask.agreement import require_same_meaning
 from goldseam.results import AffinityResult, ConditionEffect, Estimate, Transfer
 from goldseam.storage.atomic import atomic_folder
 from goldseam.trainer.devices import choose_device
@@ -47,7 +48,8 @@ def affinity(
 
     Raises:
         InvalidConfig: the model conditions no task on others, none of its tasks is labeled in the
-            split, or a single-task model does not predict its task.
+            split, a single-task model does not predict its task, or a model means something else by
+            a task's name than the dataset.
     """
     single = single or {}
     digests = {f"single.{task}": digest_folder(folder) for task, folder in single.items()}
@@ -113,6 +115,7 @@ def _tasks(
             f"{folder}: no task of this model is labeled in split '{config.split}'.",
             remedy=f"It predicts {', '.join(network.dense)}; name another split or dataset.",
         )
+    require_same_meaning(network.tasks, tasks, folder)
     return tasks
 
 
@@ -132,6 +135,7 @@ def _require_single(
                 f"{folder}: the model of '{task}' alone predicts {', '.join(theirs)}.",
                 remedy="Name a model that was trained for this task.",
             )
+        require_same_meaning(theirs, {task: tasks[task]}, folder)
 
 
 def _batches(

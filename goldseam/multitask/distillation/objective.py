@@ -5,8 +5,9 @@ from torch import Tensor
 
 from goldseam.dataset.batch import Batch
 from goldseam.models.multitask import MultitaskModel
-from goldseam.multitask.distillation.config import DistilConfig
+from goldseam.multitask.distillation.config import ImitationConfig
 from goldseam.multitask.distillation.losses import imitation_losses
+from goldseam.multitask.mirror import mean_of_mirrored
 from goldseam.trainer.losses import MultitaskLoss
 from goldseam.trainer.objective import StepContext
 
@@ -23,10 +24,12 @@ class Distillation:
     Args:
         loss: of known labels.
         teacher: is frozen and put into evaluation mode; it must be on the batches' device.
-        config: weights and temperature.
+        config: weights, temperature, and how often the teacher looks.
     """
 
-    def __init__(self, loss: MultitaskLoss, teacher: MultitaskModel, config: DistilConfig) -> None:
+    def __init__(
+        self, loss: MultitaskLoss, teacher: MultitaskModel, config: ImitationConfig
+    ) -> None:
         self.loss = loss
         self.teacher = teacher.eval().requires_grad_(False)
         self.config = config
@@ -39,7 +42,7 @@ class Distillation:
         given = model.draw_given(batch.targets, batch.known, context.generator)
         with context.autocast():
             with torch.no_grad():
-                predictions = self.teacher.predict(batch.images_BCHW)
+                predictions = self._taught(batch.images_BCHW)
             output = model(batch.images_BCHW, None, context.generator, given=given)
         imitation = imitation_losses(
             {**output.initial, **output.final, **output.tags},
@@ -57,3 +60,9 @@ class Distillation:
                 if name != NOTHING
             }
         return losses
+
+    def _taught(self, images_BCHW: Tensor) -> dict[str, Tensor]:
+        """What the teacher says of a batch."""
+        if self.config.mirror:
+            return mean_of_mirrored(self.teacher, images_BCHW)
+        return self.teacher.predict(images_BCHW)

@@ -9,6 +9,7 @@ from goldseam.dataset.schema import Task
 from goldseam.errors import InvalidConfig, closest
 from goldseam.models.checkpoint import CheckpointConfig, load_checkpoint
 from goldseam.models.config import NetworkConfig
+from goldseam.multitask.agreement import require_same_meaning
 from goldseam.multitask.distillation.config import DistilConfig
 from goldseam.multitask.distillation.objective import Distillation
 from goldseam.multitask.distillation.samples import EveryImage
@@ -16,8 +17,6 @@ from goldseam.results import TrainingResult
 from goldseam.trainer.devices import choose_device
 from goldseam.trainer.learning import learn
 
-# what teacher and data must agree on, or the student would learn two different things by one name
-COMPARED = ("kind", "categories", "unit", "axes")
 # options of a denoiser that its weights do not depend on
 NOT_WEIGHTS = {
     *("steps", "schedule", "beta_start", "beta_end", "sampler", "noise_scale", "relative_noise"),
@@ -41,6 +40,7 @@ def distil(config: DistilConfig, dataset: Dataset, teacher: Path, out: Path) -> 
     Raises:
         InvalidConfig: the student should learn a task that the teacher does not predict or means
             differently, a task has no known label at all, or `network` is not the teacher's.
+        InvalidDataset: the dataset has no task of that name.
         MissingInput: `teacher` holds no checkpoint.
     """
     theirs = CheckpointConfig.read(teacher)
@@ -86,19 +86,13 @@ def _same_denoiser(config: DistilConfig, theirs: CheckpointConfig, tasks: tuple[
 def _require_same_tasks(
     tasks: tuple[str, ...], theirs: Mapping[str, Task], dataset: Dataset, teacher: Path
 ) -> None:
-    for name in tasks:
-        ours = dataset.info.task(name)
+    ours = {name: dataset.info.task(name) for name in tasks}
+    for name in ours:
         if name not in theirs:
             raise InvalidConfig(
                 f"{teacher}: the teacher does not predict task '{name}'.",
                 remedy=f"It predicts {', '.join(theirs)}; closest: {closest(name, theirs)}. "
                 "Leave the others out of distil.tasks.",
             )
-        for field in COMPARED:
-            if getattr(ours, field) != getattr(theirs[name], field):
-                raise InvalidConfig(
-                    f"{teacher}: task '{name}' has {field} {getattr(theirs[name], field)} there "
-                    f"and {getattr(ours, field)} in the dataset.",
-                    remedy="Distil on the kind of data that the teacher was trained on, or train "
-                    "a teacher on this data.",
-                )
+    # the student would learn two different things by one name
+    require_same_meaning(theirs, ours, teacher)

@@ -11,9 +11,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from goldseam.dataset.schema import Kind, Task
+from goldseam.dataset.schema import Kind
 from goldseam.errors import InvalidConfig
 from goldseam.models.multitask import MultitaskModel
+from goldseam.multitask.mirror import can_mirror, mirrored_back
 
 Signal = Literal["entropy", "spread", "correction", "mirror"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
@@ -38,7 +39,7 @@ class UncertainPrediction:
             probabilities, absolute difference of values, angle of normals in degrees. None without
             a denoiser, and for tags.
         mirror: how far the prediction of the mirrored image, mirrored back, is from this one, in
-            the units of `correction`. None for normals whose x axis does not point right.
+            the units of `correction`. None for normals whose x axis is not along the width.
     """
 
     prediction: Tensor
@@ -106,9 +107,9 @@ def uncertainty(
     if "mirror" in signals:
         mirrored = model.predict(images_B3HW.flip(-1))
         parts["mirror"] = {
-            task: distance(prediction, _mirror(mirrored[task], spec), spec.kind)
+            task: distance(prediction, mirrored_back(spec, mirrored[task]), spec.kind)
             for task, prediction in found.items()
-            if _can_mirror(spec := model.tasks[task])
+            if can_mirror(spec := model.tasks[task])
         }
     return {
         task: UncertainPrediction(
@@ -160,16 +161,3 @@ def _sampled(
 ) -> dict[str, Tensor]:
     generator = generator or torch.Generator().manual_seed(0)
     return model.sample_predictions(images_B3HW, samples, generator, scale=noise_scale)
-
-
-def _can_mirror(task: Task) -> bool:
-    return task.kind is not Kind.NORMALS or (task.axes or "").startswith("x right")
-
-
-def _mirror(prediction: Tensor, task: Task) -> Tensor:
-    if task.kind is Kind.TAGS:
-        return prediction
-    flipped = prediction.flip(-1)
-    if task.kind is Kind.NORMALS:
-        flipped = flipped * flipped.new_tensor([-1.0, 1.0, 1.0])[:, None, None]
-    return flipped

@@ -14,6 +14,7 @@ import torch
 from goldseam.dataset.batch import Batch
 from goldseam.dataset.schema import Kind, Task
 from goldseam.metrics.calibration import CalibrationMetric
+from goldseam.metrics.regression import angles
 from goldseam.metrics.sparsification import SparsificationMetric
 from goldseam.models.multitask import MultitaskModel
 from goldseam.multitask.uncertainty.maps import (
@@ -86,7 +87,8 @@ def prediction_error(task: Task, prediction: npt.ArrayLike, target: npt.ArrayLik
     """Error of each pixel, `B H W`; NaN where the target says that the truth is unknown.
 
     1 where a pixel's category is wrong and 0 where it is right (boundary and saliency decide at
-    0.5); absolute difference of values; angle between normals in degrees.
+    0.5); absolute difference of values; angle between normals in degrees, 180 where the predicted
+    one has no direction.
 
     Args:
         task: of the labels.
@@ -95,10 +97,14 @@ def prediction_error(task: Task, prediction: npt.ArrayLike, target: npt.ArrayLik
     """
     predicted, labeled = np.asarray(prediction, np.float64), np.asarray(target)
     if task.kind is Kind.NORMALS:
-        one, other = np.moveaxis(predicted, 1, -1), np.moveaxis(labeled.astype(np.float64), 1, -1)
-        sine, cosine = np.linalg.norm(np.cross(one, other), axis=-1), (one * other).sum(axis=-1)
-        known = np.isfinite(other).all(axis=-1) & (other != 0).any(axis=-1)
-        return np.where(known, np.degrees(np.arctan2(sine, cosine)), np.nan)
+        known_BHW = np.isfinite(labeled).all(axis=1) & labeled.any(axis=1)
+        degrees_BHW = np.full(known_BHW.shape, np.nan)
+        predicted_3N, labeled_3N = (
+            np.moveaxis(vectors, 1, 0)[:, known_BHW].astype(np.float64)
+            for vectors in (predicted, labeled)
+        )
+        degrees_BHW[known_BHW] = angles(predicted_3N, labeled_3N)
+        return degrees_BHW
     if task.kind is Kind.REGRESSION:
         return np.asarray(np.abs(predicted - labeled))
     if task.kind is Kind.SEGMENTATION:

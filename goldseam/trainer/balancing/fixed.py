@@ -1,5 +1,6 @@
 """What every balance is, and the one whose weights stay as they were given."""
 
+import abc
 from collections.abc import Callable, Mapping
 
 import torch
@@ -16,7 +17,16 @@ def task_of(name: str) -> str:
     return name.partition(".")[0]
 
 
-class Balance(nn.Module):
+def summed_by_task(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Task → the sum of its losses: `depth` and `depth.initial` are both of `depth`."""
+    sums: dict[str, Tensor] = {}
+    for name, loss in losses.items():
+        task = task_of(name)
+        sums[task] = sums[task] + loss if task in sums else loss
+    return sums
+
+
+class Balance(nn.Module, abc.ABC):
     """Makes the losses of a step one number; what it learns are its parameters.
 
     A task that a step has no loss of is left alone: its weight neither counts nor changes.
@@ -26,6 +36,7 @@ class Balance(nn.Module):
         super().__init__()
         self.given = config.weights
 
+    @abc.abstractmethod
     def forward(self, losses: Mapping[str, Tensor], shared: SharedLayer | None = None) -> Tensor:
         """One number to minimize.
 
@@ -33,7 +44,6 @@ class Balance(nn.Module):
             losses: by name, at least one; see `goldseam.trainer.objective.Objective`.
             shared: finds the layer on which gradients are compared.
         """
-        raise NotImplementedError
 
     def settle(self) -> None:
         """Bring the parameters back into their range after an optimizer step."""
@@ -48,11 +58,7 @@ class Balance(nn.Module):
 
     def by_task(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Task → the sum of its losses, with the weight that was given for it."""
-        sums: dict[str, Tensor] = {}
-        for name, loss in self.weighted(losses).items():
-            task = task_of(name)
-            sums[task] = sums[task] + loss if task in sums else loss
-        return sums
+        return summed_by_task(self.weighted(losses))
 
 
 class FixedBalance(Balance):

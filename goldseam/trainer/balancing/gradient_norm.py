@@ -28,7 +28,7 @@ class GradientNormBalance(Balance):
     Batches of partial labels lack tasks. Only those that are there are compared; their weights are
     then scaled to the sum that they had before, so that all weights together keep the sum T and an
     absent task its own. Every task starts with weight 1. A first loss is that of the first batch
-    that has the task.
+    in which the task has one above 0; until then its rate counts as the mean.
     """
 
     def __init__(self, config: LossConfig, tasks: Mapping[str, Task]) -> None:
@@ -64,11 +64,11 @@ class GradientNormBalance(Balance):
         with torch.no_grad():
             loss_T = torch.stack([loss.detach() for loss in losses.values()]).float()
             first_T = self.first[place_T]
-            first_T = torch.where(first_T.isnan(), loss_T, first_T)
+            first_T = torch.where(first_T.isnan() & (loss_T > 0), loss_T, first_T)
             self.first[place_T] = first_T
             weight_T = torch.stack([self.weight[task] for task in losses])
-            progress_T = loss_T / first_T.clamp(min=1e-12)
-            rate_T = progress_T / progress_T.mean().clamp(min=1e-12)
+            progress_T = loss_T / first_T
+            rate_T = (progress_T / progress_T.nanmean().clamp(min=1e-12)).nan_to_num(1.0)
             target_T = (weight_T * norm_T).mean() * rate_T**self.alpha
             slope_T = torch.sign(weight_T * norm_T - target_T) * norm_T
         for task, slope in zip(losses, slope_T, strict=True):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from goldseam.models.multitask import MultitaskModel
-from goldseam.trainer.balancing.fixed import task_of
+from goldseam.trainer.balancing.fixed import summed_by_task
 from goldseam.trainer.distributed import total, world_size
 
 
@@ -81,10 +81,7 @@ def gradient_cosines(losses: Mapping[str, Tensor], layer: nn.Parameter) -> dict[
     None where one of the two has no gradient. Losses of one task (`depth`, `depth.initial`) are
     added.
     """
-    sums: dict[str, Tensor] = {}
-    for name, loss in losses.items():
-        task = task_of(name)
-        sums[task] = sums[task] + loss if task in sums else loss
+    sums = summed_by_task(losses)
     gradient_TP = task_gradients(list(sums.values()), layer).double()
     product_TT = (gradient_TP @ gradient_TP.T).tolist()
     tasks = list(sums)

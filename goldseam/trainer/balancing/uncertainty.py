@@ -24,7 +24,7 @@ class UncertaintyBalance(Balance):
 
     - categories (segmentation, boundary, saliency, tags): cross-entropy at temperature sigma²;
       s = log sigma², c = 1/2 (eq. 9 and 10 of the source, with its approximation of the softmax).
-    - regression: our loss is an absolute error, so the noise is Laplace, with s = log b and c = 1;
+    - regression: the loss is an absolute error, so the noise is Laplace, with s = log b and c = 1;
       the Gaussian of the source (eq. 5 and 7) would go with a squared error.
     - normals by cosine: von Mises–Fisher with concentration exp(-s), where it is high; c = 1.
     - normals by absolute differences: three Laplace errors, taken as independent; c = 3.

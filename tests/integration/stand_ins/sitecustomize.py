@@ -96,6 +96,10 @@ def build(name):
             "examples": (),
         }
 
+    def sections(body, workspace):
+        resolved = Recipe.model_validate(body).model_dump(mode="json", exclude_none=True)
+        return resolved | resolved["baselines"] | {"resolved": resolved}
+
     def publish(config, results_, out, *, records, gates=()):
         return stage(
             results.PublishResult, lambda *_, **__: {"page": "index.html"}, ["index.html"]
@@ -104,7 +108,8 @@ def build(name):
     modules = {
         "goldseam.recipe": {
             "from_struct": Recipe.model_validate,
-            "as_struct": lambda recipe: recipe.model_dump(mode="json", exclude_none=True),
+            "task_sections": sections,
+            "page_options": lambda body: Recipe.model_validate(body).publish,
         },
         "goldseam.audit.config": {"ValidateConfig": Config, "AuditConfig": Config},
         "goldseam.audit.expectations.validate": {
@@ -157,7 +162,7 @@ def build(name):
                     "promoted": True,
                     "registered": True,
                     "run_id": "r",
-                    "tracking_uri": config.tracking_uri,
+                    "tracking_uri": config.tracking_uri or os.environ["MLFLOW_TRACKING_URI"],
                     "gates": (),
                 },
                 ["model_card.md"],

@@ -105,12 +105,38 @@ def test_the_status_comes_first_and_never_claims_a_success(tmp_path: Path) -> No
     workspace.write_record("r1", TaskRecord(task="publish", status="succeeded"))
     workspace.write_record("r1", TaskRecord(task="train", status="running"))
     report_status.python_func(
-        workspace=str(tmp_path), status=SimpleNamespace(state="FAILED", error_message="x")
+        recipe={},
+        workspace=str(tmp_path),
+        status=SimpleNamespace(state="FAILED", error_message="x"),
     )
 
     text = (tmp_path / "status/r1.json").read_text()
     assert '"status": "failed"' in text
     assert "train: its process died" in text
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "missed"),
+    [
+        ({"pipeline": "label_audit"}, set()),
+        ({"pipeline": "partial_to_model", "train": {"tasks": ["cover"]}}, {"train", "scratch"}),
+        ({"pipeline": "no such"}, {"train", "scratch", "pretrain", "finetune", "noisy_direct"}),
+    ],
+)
+def test_the_page_of_a_run_that_died_misses_what_its_pipeline_has(
+    tmp_path: Path, pipeline: dict[str, Any], missed: set[str]
+) -> None:
+    Workspace(tmp_path).write_record("r1", TaskRecord(task="ingest", status="failed", error="x."))
+    report_status.python_func(
+        recipe={"dataset": {"uri": "nowhere"}, **pipeline},
+        workspace=str(tmp_path),
+        status=SimpleNamespace(state="FAILED", error_message="x"),
+    )
+
+    output = Workspace(tmp_path).records("r1")["report_status"].output
+    page = (Path(output or "") / "index.html").read_text()
+    learned = ("train", "scratch", "pretrain", "finetune", "noisy_direct")
+    assert {name for name in learned if f"<code>{name}</code>" in page} == missed
 
 
 def test_the_same_labels_under_another_revision_are_audited_again(

@@ -145,9 +145,11 @@ def test_what_stands_under_an_invalid_pixel_changes_nothing(content):
     np.testing.assert_array_equal(normals_from_depth(depth_HW, FIELD_OF_VIEW), expected_3HW)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 9), (9, 2)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 9), (9, 2)])
 def test_a_map_too_small_for_a_surface_says_nothing(size):
-    assert np.isnan(normals_from_depth(np.ones(size, np.float32), 60.0)).all()
+    depth_HW = np.ones(size, np.float32)
+    assert np.isnan(normals_from_depth(depth_HW, 60.0)).all()
+    assert (boundary_from_depth(depth_HW, 60.0, Task(kind=Kind.BOUNDARY)) == 255).all()
 
 
 @pytest.mark.parametrize("flip", [False, True])

@@ -175,7 +175,7 @@ def test_a_budget_that_is_none_is_refused(factor):
 def test_what_contradicts_itself_is_refused():
     with pytest.raises(InvalidConfig, match="no protocol 'one-lable'") as error:
         label_mask(3, "ab", "one-lable", seed=0)
-    assert "one_label" in error.value.remedy
+    assert error.value.remedy == "Choose one-label or random-label."
     with pytest.raises(InvalidConfig, match="cannot draw"):
         label_mask(3, (), "one_label", seed=0)
     with pytest.raises(InvalidConfig, match="cannot draw"):

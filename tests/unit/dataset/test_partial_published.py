@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from goldseam.dataset.partial.masks import InvalidMask
+from goldseam.dataset.partial.plain_values import read_pickle
 from goldseam.dataset.partial.published import read_published_mask
 from goldseam.errors import MissingInput
 
@@ -110,7 +111,13 @@ def test_rows_are_images_by_position_and_names_by_name(tmp_path: Path) -> None:
         (dict(zip(IDS[:2], KNOWN, strict=False)), "does not name the image '2008_000019'"),
         (dict(zip((*IDS, "x"), [*KNOWN, KNOWN[0]], strict=True)), "names 'x'"),
         ({name: row[:3] for name, row in zip(IDS, KNOWN, strict=True)}, "3 flags, expected 5"),
+        ({name: torch_of(1) for name in IDS}, "0 flags, expected 5"),
+        ({name: np.float64(1) for name in IDS}, "0 flags, expected 5"),
         ({"semseg": ["2008_000008", "nowhere"]}, "the image 'nowhere' is not among"),
+        ({"semseg": [["2008_000008"], []]}, "no list of image ids"),
+        ({"semseg": list(IDS), "seg": []}, "names 'segmentation' twice"),
+        ({1: [1], "1": [0]}, "names '1' twice"),
+        ({"labels_weights": [[10**400] * 5] * 3}, "no numbers"),
         ([[1, 0]], "holds list"),
         ({}, "holds dict"),
         (7, "holds int"),
@@ -187,6 +194,103 @@ def test_only_listed_names_are_built(tmp_path: Path, code: bytes) -> None:
         stream.write(code)
     with pytest.raises(InvalidMask, match="was not read"):
         read_published_mask(path, IDS, PASCAL)
+
+
+class Reduced:
+    """Pickles as a call of something with arguments, then with a state."""
+
+    def __init__(self, *reduced: Any) -> None:
+        self.reduced = reduced
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.reduced
+
+
+RECONSTRUCT, SCALAR = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+
+
+def pickled_dtype(code: str, *state: Any) -> Reduced:
+    return Reduced(np.dtype, (code, False, True), (3, *(state or ("|", *[None] * 3, -1, -1, 0))))
+
+
+def pickled_array(kind: Any, data: Any, shape: tuple[int, ...] = (1,)) -> Reduced:
+    return Reduced(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, shape, kind, False, data))
+
+
+# NumPy's own classes would take the bytes for the addresses of objects and end the process
+ADDRESSES = b"A" * 8
+AS_OBJECT = pickled_dtype("O8")
+STATES: dict[str, Any] = {
+    "addresses as objects": pickled_array(AS_OBJECT, ADDRESSES),
+    "an address as a number": Reduced(SCALAR, (AS_OBJECT, ADDRESSES)),
+    "records": pickled_array(
+        pickled_dtype("V8", "|", None, ("a",), {"a": (np.dtype("f8"), 0)}, 8, 1, 0), ADDRESSES
+    ),
+    "no dtype": pickled_array("O8", [1]),
+    "other order": pickled_array(pickled_dtype("f8", "O", *[None] * 3, -1, -1, 0), ADDRESSES),
+    "fewer bytes than the shape": pickled_array(np.dtype("f8"), ADDRESSES, (9,)),
+    "fewer objects than the shape": pickled_array(np.dtype("O"), [1], (9,)),
+    "no content": Reduced(RECONSTRUCT, (np.ndarray, (0,), b"b")),
+    "letters that are none": pickled_array(np.dtype("<U1"), b"\xff" * 4),
+    "another class": pickled_array(np.dtype("O"), [{1, 2}]),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("suffix", [".pth", ".npy"])
+def test_states_that_numpy_would_trust(tmp_path: Path, suffix: str, state: str) -> None:
+    write = pth if suffix == ".pth" else npy
+    path = write(tmp_path / f"mask{suffix}", {"semseg": STATES[state]})
+    with pytest.raises(InvalidMask):
+        read_published_mask(path, IDS, PASCAL)
+
+
+def test_a_short_file_does_not_mean_very_many_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goldseam.dataset.partial.plain_values.LARGEST", 10_000)
+    twice: list[Any] = ["2008_000008"]
+    for _ in range(40):
+        twice = [twice, twice]
+    for write in (pth, table):
+        path = write(tmp_path / f"mask{'.pth' if write is pth else '.npy'}", {"semseg": twice})
+        with pytest.raises(InvalidMask, match="more than 10,000 values"):
+            read_published_mask(path, IDS, PASCAL)
+
+
+def test_npy_is_read_without_the_module_that_runs_pickles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = table(tmp_path / "a.npy", by_task())
+    flags = table(tmp_path / "b.npy", {"labels_weights": np.array(KNOWN, np.float32)})
+    for name in ("Unpickler", "load", "loads"):
+        monkeypatch.delattr(pickle, name)
+    for one in (path, flags):
+        mask = read_published_mask(one, IDS, PASCAL)
+        assert mask.known_NT.astype(int).tolist() == KNOWN
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_protocol_of_pickles(protocol: int) -> None:
+    content = {
+        "texts": np.array(["a", "bé"]),
+        "numbers": [1, -2, 3.5, True, None, 10**20, np.float32(0.5), np.bool_(True), np.str_("c")],
+        "bytes": b"\x00\xff",
+        "columns": np.asfortranarray(np.arange(6, dtype=">i2").reshape(2, 3)),
+        "objects": np.array([[1, "x"], [(2, 3), None]], object),
+        "none": [(), {}, []],
+    }
+    # protocol 5 writes arrays in another way, which np.save never does
+    if protocol == 5:
+        del content["texts"], content["columns"]
+    found = read_pickle(pickle.dumps(content, protocol))
+    assert list(found) == list(content)
+    assert found["numbers"] == content["numbers"]
+    assert found["bytes"] == content["bytes"]
+    assert found["none"] == [[], {}, []]
+    assert found["objects"].tolist() == [[1, "x"], [[2, 3], None]]
+    for name in {"texts", "columns"} & set(content):
+        np.testing.assert_array_equal(found[name], content[name])
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -67,6 +67,16 @@ def test_thin_lines_and_ignored_pixels_stay():
     assert (edge_HW[:, 15:] == 255).all()
 
 
+def test_lines_of_a_larger_sample_are_as_much_larger():
+    whole = record().labels["edge"]
+    larger_HW = resize_record(record(), TASKS, (80, 160)).labels["edge"]
+    np.testing.assert_array_equal(larger_HW, whole.repeat(2, axis=0).repeat(2, axis=1))
+    # one side grows, the other shrinks: a line across the one stays, along the other it is wider
+    mixed_HW = resize_record(record(), TASKS, (80, 40)).labels["edge"]
+    assert np.flatnonzero(mixed_HW[0] == 1).tolist() == [8]
+    assert (mixed_HW == mixed_HW[0]).all()
+
+
 def test_unknown_stays_unknown_and_nothing_is_done_without_need():
     whole = record()
     assert resize_record(whole, TASKS, (40, 80)) is whole

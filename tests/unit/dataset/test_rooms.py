@@ -217,6 +217,15 @@ class TestProtocol:
         assert tuple(info.tasks) == ("depth", "tags")
         assert info.derivations == ()
 
+    def test_a_task_that_is_named_twice_is_one(self, tmp_path):
+        once, twice = tmp_path / "once", tmp_path / "twice"
+        for protocol in ("full", "one_label"):
+            build_rooms(once, **FEW, tasks=("depth", "tags"), protocol=protocol, replace=True)
+            build_rooms(
+                twice, **FEW, tasks=("tags", "depth", "tags"), protocol=protocol, replace=True
+            )
+            assert digest_folder(once) == digest_folder(twice)
+
 
 class TestErrors:
     @pytest.mark.parametrize(
@@ -227,7 +236,11 @@ class TestErrors:
             pytest.param({"validation": 0}, "0 pictures for validation", id="empty split"),
             pytest.param({"tasks": ("dept",)}, r"dept'\.\n.*depth\.", id="task"),
             pytest.param({"tasks": ()}, "without a task", id="no task"),
-            pytest.param({"protocol": "one_lable"}, r"one_lable'\.\n.*one_label", id="protocol"),
+            pytest.param(
+                {"protocol": "one_lable"},
+                r"one_lable'\.\n.*full, one-label or random-label",
+                id="protocol",
+            ),
         ],
     )
     def test_what_cannot_be_had_is_refused(self, tmp_path, options, message):

@@ -166,6 +166,12 @@ class TestMisses:
         assert 0 < met.sum() < met.size
         assert (np.isfinite(labels.depth(view)) == met).all()
         assert ((labels.segmentation(view) != 255) == met).all()
+        edge = labels.boundary(view)
+        assert (edge[~met] == 255).all()
+        # whether the wall ends or goes on beside a miss, no ray has told
+        beside = met & ~(np.roll(met, -1, axis=1) & np.roll(met, -1, axis=0))
+        assert beside.any()
+        assert (edge[beside] == 255).all()
         texture_T = read_library().texture_T
         image = shading.photograph(view.scene, view.camera, 64, texture_T, generator(0, "test"))
         assert image[met].mean() > image[~met].mean()

@@ -122,7 +122,7 @@ def test_bad_requests(checkpoints, tmp_path):
     out.mkdir()
     with pytest.raises(OutputExists, match="--replace"):
         export(ExportConfig(), checkpoints("plain"), out)
-    with pytest.raises(OutputExists, match="holds no export"):
+    with pytest.raises(OutputExists, match=r"holds no metadata\.json"):
         export(ExportConfig(), checkpoints("plain"), out, replace=True)
 
 
@@ -169,9 +169,11 @@ def test_command(checkpoints, tmp_path, monkeypatch, capsys):
     assert "'images' float32 [batch, 3, 16, 24]" in printed.out
     for wrong, said in (
         (("--size", "512"), "--size is '512'"),
+        (("--size", "²x16"), "--size is '²x16'"),
         (("--size", "17x24"), "no multiple"),
         (("--format", "tflite"), "--format is 'tflite'"),
     ):
         code, printed = run("--out", str(tmp_path / "x"), *wrong)
         assert code == 2
         assert said in printed.err
+        assert "goldseam predict" not in printed.err

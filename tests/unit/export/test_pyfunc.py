@@ -79,6 +79,7 @@ def test_maps_are_labels(served):
     ("table", "params", "said"),
     [
         ({"image": ["***"]}, {}, "row 0, column 'image'"),
+        ({"image": ["bild-ä"]}, {}, "row 0, column 'image'"),
         ({"image": [b"no picture"]}, {}, "cannot be decoded"),
         ({"image": [3.5]}, {}, "type float"),
         ({"picture": [b""]}, {}, "no column 'image'"),

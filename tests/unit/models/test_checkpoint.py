@@ -42,9 +42,22 @@ def test_damaged_files_are_named(tmp_path):
     with pytest.raises(MissingInput, match="weights cannot be read"):
         load_checkpoint(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "model": {"width": 3}}))
+    for other in ({"model": {"width": 3}}, {"format": 2}):
+        (tmp_path / "config.json").write_text(json.dumps({**config, **other}))
+        with pytest.raises(MissingInput, match="no goldseam checkpoint of format 1"):
+            load_checkpoint(tmp_path)
+    (tmp_path / "config.json").write_bytes(weights.read_bytes() + b"\xff")
     with pytest.raises(MissingInput, match="no goldseam checkpoint"):
         load_checkpoint(tmp_path)
+
+
+def test_weights_of_another_model_are_named(tmp_path):
+    save(build(None), tmp_path / "plain")
+    save(build(DIFFUSION), tmp_path / "refining")
+    config = (tmp_path / "refining" / "config.json").read_bytes()
+    (tmp_path / "plain" / "config.json").write_bytes(config)
+    with pytest.raises(MissingInput, match=r"model\.safetensors: the weights do not fit config"):
+        load_checkpoint(tmp_path / "plain")
 
 
 @pytest.fixture
@@ -82,6 +95,25 @@ def test_a_clean_task_starts_as_its_noisy_versions_model(pretrained, images_B3HW
     assert torch.allclose(found, source.predict(images_B3HW)["cover_map"], atol=1e-6)
 
 
+def test_a_clean_task_takes_its_own_heads_where_both_were_learned(tmp_path):
+    tasks = {name: disc_info().tasks[name] for name in ("cover", "cover_map")}
+    source = build(None, tasks, seed=5)
+    save(source, tmp_path)
+    model = build(None)
+    transfer(model, tmp_path, "heads")
+    for name, value in source.heads["cover"].state_dict().items():
+        assert torch.equal(model.heads["cover"].state_dict()[name], value)
+
+
+def test_heads_of_tags_are_heads_too(tmp_path):
+    source = build(None, seed=5)
+    save(source, tmp_path / "source")
+    for depth, copies in (("heads", True), ("decoder", False)):
+        model = build(None)
+        transfer(model, tmp_path / "source", depth)
+        assert torch.equal(model.tags["tags"].weight, source.tags["tags"].weight) == copies
+
+
 def test_transfer_between_different_networks_is_refused(pretrained):
     _, folder = pretrained
     other = NetworkConfig(encoder=EncoderConfig(width=16, levels=3), decoder_width=8)
@@ -102,9 +134,8 @@ def test_a_denoiser_can_be_taken_over(tmp_path, images_B3HW, diffusion):
     save(source, tmp_path / "source")
     model = build(diffusion)
     copied = transfer(model, tmp_path / "source", "denoiser")
-    left = {name for name in model.state_dict() if name not in copied}
-    assert {name.partition(".")[0] for name in left} == {"tags"}
-    for task in model.dense:
+    assert set(copied) == set(model.state_dict())
+    for task in model.tasks:
         assert torch.equal(model.predict(images_B3HW)[task], source.predict(images_B3HW)[task])
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from goldseam.dataset.loading import evaluation_batches
+from goldseam.dataset.reading import Dataset
 from goldseam.errors import InvalidConfig, OutputExists
 from goldseam.metrics import paired_difference
 from goldseam.models.checkpoint import save_checkpoint
@@ -13,7 +14,12 @@ from goldseam.models.config import DiffusionConfig, EncoderConfig, ModelConfig, 
 from goldseam.models.multitask import MultitaskModel, Preprocessing
 from goldseam.multitask.affinity import AffinityConfig, affinity
 from goldseam.multitask.affinity.ablation import NOTHING, ablate
-from goldseam.multitask.affinity.sentences import effect_sentence, span, transfer_sentence
+from goldseam.multitask.affinity.sentences import (
+    between,
+    effect_sentence,
+    span,
+    transfer_sentence,
+)
 from goldseam.results import AffinityResult, Estimate
 from goldseam.trainer.validation import score
 
@@ -155,6 +161,21 @@ def test_a_single_task_model_must_fit(folder, disc_data, tmp_path):
         affinity(CONFIG, disc_data, folder, tmp_path / "b", single={"relieff": relief})
 
 
+def test_a_model_that_means_something_else_by_a_name_is_refused(folder, disc_data, tmp_path):
+    cover = disc_data.info.tasks["cover"]
+    turned = cover.model_copy(update={"categories": cover.categories[::-1]})
+    tasks = {"cover": turned, "relief": disc_data.info.tasks["relief"]}
+    info = disc_data.info.model_copy(update={"tasks": tasks})
+    with pytest.raises(InvalidConfig, match="'cover' has categories"):
+        affinity(CONFIG, Dataset(disc_data.path, info), folder, tmp_path / "out")
+    tasks["cover"] = cover
+    tasks["relief"] = tasks["relief"].model_copy(update={"unit": "px"})
+    single = saved(make_model(Dataset(disc_data.path, info), ("relief",)), tmp_path / "relief")
+    with pytest.raises(InvalidConfig, match="'relief' has unit px"):
+        affinity(CONFIG, disc_data, folder, tmp_path / "out", single={"relief": single})
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("difference", "words"),
     [
@@ -198,4 +219,29 @@ def test_lower_errors_are_gains():
     )
     assert "unknown" in transfer_sentence("relief", "mae", Estimate(None))
     unsure = Estimate(0.05, -0.02, 0.08, unit="m", better="lower")
-    assert "(-0.08 to +0.02 m)" in transfer_sentence("relief", "mae", unsure)
+    assert "(−0.08 to +0.02 m)" in transfer_sentence("relief", "mae", unsure)
+
+
+@pytest.mark.parametrize(
+    ("difference", "said"),
+    [
+        (Estimate(0.0034, -0.00449, 0.123), "(−0.4 to +12.3 points)"),
+        (Estimate(1.0, 0.0, 1.0), "(+0.0 to +100.0 points)"),
+        (Estimate(30.0, -2.345, 104.4, unit="degree", better="lower"), "(−104 to +2.35 degrees)"),
+        (Estimate(0.3), ""),
+    ],
+)
+def test_numbers_are_written_in_one_way(difference, said):
+    assert span(difference) == said
+
+
+def test_an_interval_without_signs_has_the_digits_of_the_one_with_signs():
+    worse = Estimate(0.3, 0.0123, 104.4, unit="m", better="lower")
+    assert span(worse) == "(−104 to −0.0123 m)"
+    assert between(worse) == "(0.0123 to 104 m)"
+
+
+def test_effects_by_chance_are_not_none(folder, disc_data, tmp_path):
+    affinity(CONFIG, disc_data, folder, tmp_path / "out")
+    html = (tmp_path / "out" / "index.html").read_text()
+    assert "Of 9 effects fewer than one would look clear by chance alone" in html

@@ -53,7 +53,7 @@ def test_affinity_by_command(goldseam, disc_folder, disc_models, tmp_path):
     [
         (("distil", "--set", "distil.temprature=2"), "no such key 'distil.temprature'", "--set"),
         (("distil", "--set", "distil.temperature=0"), "greater than 0", "--set"),
-        (("affinity", "--set", "affinity.split=training"), "training", ""),
+        (("affinity", "--set", "affinity.split=training"), "no split 'training'", "It has train"),
         (("affinity", "--single", "relief"), "has no '='", "TASK=DIR"),
     ],
 )
@@ -67,6 +67,25 @@ def test_bad_options_are_one_message(
     assert message in err
     assert remedy in err
     assert not (tmp_path / "o").exists()
+
+
+def test_no_option_that_can_only_fail(goldseam, disc_folder, disc_models, tmp_path):
+    # no pipeline has these stages, so that no recipe has their sections
+    for name, option in (("distil", "--teacher"), ("affinity", "--model")):
+        model = (option, disc_models["pipeline"])
+        given = (name, disc_folder, *model, "--out", tmp_path / "o", "--recipe", "rooms")
+        code, _, err = goldseam(*given)
+        assert code == 2
+        assert "No such option" in err
+        assert "--recipe" in err
+
+
+def test_a_recipe_without_the_section_names_those_that_have_it(goldseam, disc_folder, tmp_path):
+    given = ("pretrain", disc_folder, "--out", tmp_path / "o", "--recipe", "rooms")
+    code, _, err = goldseam(*given)
+    assert code == 2
+    assert "for partial_to_model, which has no section 'pretrain'" in err
+    assert "Name a recipe for label_to_model, or leave --recipe out." in " ".join(err.split())
 
 
 def test_a_folder_without_a_model(goldseam, disc_folder, tmp_path):

@@ -215,6 +215,16 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(tmp_path, sce
     assert not list(tmp_path.iterdir())
 
 
+def test_a_teacher_of_normals_that_no_mirror_can_check_is_refused_at_once(tmp_path, scenes):
+    north = scenes.info.tasks["normals"].model_copy(update={"axes": "z up, x north, y west"})
+    tasks = {**scenes.info.tasks, "normals": north}
+    info = scenes.info.model_copy(update={"tasks": tasks, "derivations": ()})
+    config = options(average=0.9, teacher=EVERYTHING["teacher"])
+    with pytest.raises(InvalidConfig, match="mirrored image, and task 'normals'"):
+        train(config, Dataset(scenes.path, info), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -169,6 +169,9 @@ def test_a_mirrored_image_of_a_symmetric_scene_agrees_with_itself():
 def test_normals_along_other_axes_cannot_be_mirrored():
     tasks = {"slope": Task(kind=Kind.NORMALS, axes="z up, x north, y west")}
     assert uncertainty(make_model(None, tasks), IMAGES)["slope"].mirror is None
+    # a flip turns the sign of x, whether it points right or left
+    tasks = {"slope": Task(kind=Kind.NORMALS, axes="x left, y up, z away from the viewer")}
+    assert uncertainty(make_model(None, tasks), IMAGES)["slope"].mirror is not None
 
 
 @pytest.mark.parametrize("bad", [{"samples": 1}, {"noise_scale": 0.0}])
@@ -193,6 +196,9 @@ def test_errors_of_pixels():
     target = np.stack([[1.0, 0, 0], [0, 0, 0], [np.nan] * 3], axis=1)[None, :, None, :]
     degrees = prediction_error(TASKS["slope"], np.broadcast_to(up, target.shape), target)
     np.testing.assert_allclose(degrees, [[[90, np.nan, np.nan]]])
+    # no direction is no right one
+    nowhere = prediction_error(TASKS["slope"], 0 * np.ones(target.shape), target)
+    np.testing.assert_allclose(nowhere, [[[180, np.nan, np.nan]]])
 
 
 def labeled_batch(seed: int = 0, images: int = 6) -> Batch:

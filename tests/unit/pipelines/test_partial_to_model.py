@@ -39,3 +39,15 @@ def test_model_and_baseline_learn_from_the_same_data(text: str) -> None:
     inputs = [tasks[name]["inputs"] for name in ("train", "train-2")]
     assert inputs[0]["artifacts"] == inputs[1]["artifacts"]
     assert "init" not in inputs[0]["artifacts"]
+    sections = [task["parameters"]["config"]["componentInputParameter"] for task in inputs]
+    assert [name.rpartition("--")[2] for name in sections] == [
+        "read-partial-recipe-train",
+        "read-partial-recipe-scratch",
+    ]
+
+
+def test_the_page_of_a_run_that_died_knows_the_recipe(text: str) -> None:
+    body = next(yaml.safe_load_all(text))
+    last = body["root"]["dag"]["tasks"]["report-status"]
+    assert last["inputs"]["parameters"]["recipe"] == {"componentInputParameter": "recipe"}
+    assert last["dependentTasks"] == ["exit-handler-1"]

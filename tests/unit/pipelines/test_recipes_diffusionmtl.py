@@ -119,6 +119,13 @@ def test_what_pascal_is_imported_as_can_be_trained() -> None:
             Augmentation(**recipe.train.loop.augment.model_dump()).require_tasks(tasks)
 
 
+def test_inverse_depth_without_a_unit_is_not_scaled() -> None:
+    for protocol in PROTOCOLS:
+        for variant in VARIANTS:
+            augment = read("cityscapes", protocol, variant).train.loop.augment
+            assert augment.scale == (1.0, 1.0)
+
+
 def test_commands_in_a_recipe_name_what_it_reads() -> None:
     for path in FOLDER.iterdir():
         text, recipe = path.read_text(), load_recipe(path)

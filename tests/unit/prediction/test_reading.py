@@ -1,6 +1,7 @@
 """Every kind of picture that a user may name, and what is wrong with the others."""
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from goldseam.dataset.codecs import BadCell, decode_image
 from goldseam.errors import InvalidDataset, MissingInput
+from goldseam.prediction import reading
 from goldseam.prediction.reading import InvalidImage, decode_pixels, find_inputs, read_image
 from tests.unit.prediction.samples import make_picture
 
@@ -73,6 +75,41 @@ def test_names_are_legal_and_unique(tmp_path):
     names = [source.name for source in found]
     assert names == ["a", "A-2", "a-3", "deep_a", "deep_er_ä_b"]
     assert len(found) == 5
+
+
+def test_long_names_fit_a_file_system(tmp_path):
+    for name in ("深" * 80, "深" * 80 + "い"):
+        (tmp_path / f"{name}.png").write_bytes(b"x")
+    names = [source.name for source in find_inputs([tmp_path])]
+    assert len(set(names)) == 2
+    # room for the longest suffix of a file system of 255 bytes a name
+    assert all(len(name.encode()) <= 200 for name in names)
+
+
+def test_decoding_side_by_side_leaves_the_limit_as_it_was(monkeypatch):
+    # a server decodes in threads, and Pillow has one limit for all of them
+    content = encoded(np.zeros((300, 400, 3), np.uint8))
+    decode, first_is_in, second_is_in = reading.decode_image, threading.Event(), threading.Event()
+
+    def overlapping(given):
+        if threading.current_thread() is first:
+            first_is_in.set()
+            second_is_in.wait(0.3)  # it cannot come in while this one is there
+        else:
+            second_is_in.set()
+            first.join(5)  # leave last
+        return decode(given)
+
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_234_567)
+    monkeypatch.setattr(reading, "decode_image", overlapping)
+    first = threading.Thread(target=decode_pixels, args=(content,), kwargs={"max_megapixels": 5})
+    second = threading.Thread(target=decode_pixels, args=(content,), kwargs={"max_megapixels": 9})
+    first.start()
+    first_is_in.wait(5)
+    second.start()
+    first.join(5)
+    second.join(5)
+    assert Image.MAX_IMAGE_PIXELS == 1_234_567
 
 
 def test_rows_of_a_dataset(disc_folder, disc_data):

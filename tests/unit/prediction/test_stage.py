@@ -147,7 +147,7 @@ def test_output_is_replaced_only_when_asked_and_only_when_it_is_ours(
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.txt").write_text("all of it")
-    with pytest.raises(OutputExists, match="holds no predictions"):
+    with pytest.raises(OutputExists, match=r"holds no predictions\.json"):
         predict(CONFIG, one, checkpoint, precious, replace=True)
     assert (precious / "thesis.txt").is_file()
 

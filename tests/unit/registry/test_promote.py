@@ -1,13 +1,8 @@
 """Promotion into a real MLflow on SQLite: once, atomically, and only through the gates."""
 
+import errno
 import json
-import multiprocessing
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import mlflow.artifacts
@@ -15,38 +10,11 @@ import pytest
 
 from goldseam.artifacts import digest_folder
 from goldseam.errors import DigestMismatch, InvalidConfig, MissingInput, OutputExists
-from goldseam.registry import stage, versions
-from goldseam.registry.champion import fetch_champion
-from goldseam.registry.config import Gate, PromoteConfig
-from goldseam.registry.stage import promote
+from goldseam.registry.config import PromoteConfig
 from goldseam.registry.tracking import open_tracking
-from goldseam.results import EvaluationResult, PromotionResult, TrainingResult
+from goldseam.results import PromotionResult, TrainingResult
 from goldseam.tracking import RegistryFailed
-
-Evaluate = Callable[..., EvaluationResult]
-Checkpoint = Callable[..., Path]
-RECIPE = {"train": {"steps": 10, "seed": 0}, "promote": {"password": "pa55word"}}
-LINEAGE = {"git_commit": "abc123", "dvc_revision": "r1", "store": "https://u:pa55word@host"}
-
-
-def run(
-    config: PromoteConfig, evaluation: EvaluationResult, model: Path, out: Path, **more: Any
-) -> PromotionResult:
-    options: dict[str, Any] = {"recipe": RECIPE, "lineage": LINEAGE, **more}
-    return promote(config, evaluation, model, out, **options)
-
-
-def client(config: PromoteConfig) -> Any:
-    return mlflow.MlflowClient(config.tracking_uri, config.tracking_uri)
-
-
-def all_versions(config: PromoteConfig) -> list[Any]:
-    return list(client(config).search_model_versions(f"name = '{config.model_name}'"))
-
-
-def all_runs(config: PromoteConfig) -> list[Any]:
-    there = client(config)
-    return list(there.search_runs([e.experiment_id for e in there.search_experiments()]))
+from tests.unit.registry.promotions import Checkpoint, Evaluate, all_runs, all_versions, client, run
 
 
 def test_first_model_becomes_champion(
@@ -170,154 +138,6 @@ def test_output_without_its_registry_is_made_again(
     assert len(all_versions(config)) == 1
 
 
-@pytest.mark.parametrize(
-    "broken_step", ["record_numbers", "record_files", "register", "_settle_alias", "_note_gates"]
-)
-def test_crash_is_finished_by_the_next_call(
-    config: PromoteConfig,
-    checkpoint: Checkpoint,
-    evaluate: Evaluate,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    broken_step: str,
-) -> None:
-    """Whatever step a killed process reached, the next one leaves one run and one version."""
-    model = checkpoint(0)
-
-    def killed(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(stage, broken_step, killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(config, evaluate(model), model, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    (begun,) = all_runs(config)
-
-    result = run(config, evaluate(model), model, tmp_path / "out")
-    assert result.promoted
-    (logged,) = all_runs(config)
-    assert logged.info.run_id == begun.info.run_id == result.run_id
-    assert logged.info.status == "FINISHED"
-    assert len(all_versions(config)) == 1
-    fetched = fetch_champion(config, tmp_path / "champion")
-    assert fetched is not None
-    assert digest_folder(fetched) == digest_folder(model)
-
-
-def test_refused_model_is_registered_but_not_champion(
-    config: PromoteConfig, checkpoint: Checkpoint, evaluate: Evaluate, tmp_path: Path
-) -> None:
-    good, bad = checkpoint(0), checkpoint(1)
-    run(config, evaluate(good), good, tmp_path / "good")
-    champion = (digest_folder(good), 0.75)
-    result = run(config, evaluate(bad, miou=0.72, champion=champion), bad, tmp_path / "bad")
-    assert not result.promoted
-    assert result.registered
-    assert [gate.passed for gate in result.gates] == [True, False]
-    there = client(config)
-    assert str(there.get_model_version_by_alias("coast", "champion").version) == "1"
-    tags = there.get_model_version("coast", "2").tags
-    assert tags["goldseam.gates"] == "failed"
-    assert "0.03 worse" in tags["goldseam.gate_reasons"]
-
-
-def test_better_model_takes_the_alias(
-    config: PromoteConfig, checkpoint: Checkpoint, evaluate: Evaluate, tmp_path: Path
-) -> None:
-    old, new = checkpoint(0), checkpoint(1)
-    run(config, evaluate(old), old, tmp_path / "old")
-    champion = (digest_folder(old), 0.75)
-    assert run(config, evaluate(new, miou=0.8, champion=champion), new, tmp_path / "new").promoted
-    assert str(client(config).get_model_version_by_alias("coast", "champion").version) == "2"
-
-
-def test_champion_that_changed_since_the_evaluation_stays(
-    config: PromoteConfig, checkpoint: Checkpoint, evaluate: Evaluate, tmp_path: Path
-) -> None:
-    """Two runs were evaluated while there was no champion; the later one must be compared anew."""
-    one, two = checkpoint(0), checkpoint(1)
-    run(config, evaluate(one), one, tmp_path / "one")
-    unaware = run(config, evaluate(two, miou=0.9), two, tmp_path / "two")
-    assert not unaware.promoted
-    assert "was not evaluated; evaluate again" in unaware.gates[-1].reason
-    stale = evaluate(two, miou=0.9, champion=("sha256:" + "0" * 64, 0.7))
-    result = run(config, stale, two, tmp_path / "stale")
-    assert not result.promoted
-    assert "became champion meanwhile" in result.gates[-1].reason
-    aware = evaluate(two, miou=0.9, champion=(digest_folder(one), 0.75))
-    assert run(config, aware, two, tmp_path / "aware").promoted
-
-
-def test_old_run_again_does_not_take_the_alias_back(
-    config: PromoteConfig, checkpoint: Checkpoint, evaluate: Evaluate, tmp_path: Path
-) -> None:
-    config = config.model_copy(update={"gates": GATE_WITHOUT_CHAMPION})
-    old, new = checkpoint(0), checkpoint(1)
-    run(config, evaluate(old), old, tmp_path / "old")
-    assert run(config, evaluate(new), new, tmp_path / "new").promoted
-    again = run(config, evaluate(old), old, tmp_path / "again")
-    assert not again.promoted
-    assert "does not take it back" in again.gates[-1].reason
-    assert str(client(config).get_model_version_by_alias("coast", "champion").version) == "2"
-    assert client(config).get_model_version("coast", "1").tags["goldseam.gates"] == "passed"
-
-
-GATE_WITHOUT_CHAMPION = (Gate(metric="cover.miou", at_least=0.7),)
-
-
-def test_alias_is_compared_and_swapped(
-    config: PromoteConfig,
-    checkpoint: Checkpoint,
-    evaluate: Evaluate,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Somebody without our lock moves the alias between look and move: his move stands."""
-    one, two = checkpoint(0), checkpoint(1)
-    run(config, evaluate(one), one, tmp_path / "one")
-    run(config, evaluate(two, miou=0.5), two, tmp_path / "two")
-    honest = versions.may_replace
-
-    def disturb(*arguments: Any, **options: Any) -> Any:
-        client(config).set_registered_model_alias("coast", "champion", "2")
-        return honest(*arguments, **options)
-
-    monkeypatch.setattr(stage, "may_replace", disturb)
-    three = checkpoint(2)
-    evaluation = evaluate(three, miou=0.9, champion=(digest_folder(one), 0.75))
-    result = run(config, evaluation, three, tmp_path / "three")
-    assert not result.promoted
-    assert "at this very moment" in result.gates[-1].reason
-    assert str(client(config).get_model_version_by_alias("coast", "champion").version) == "2"
-
-
-def test_two_registrations_at_once_leave_one_version(
-    config: PromoteConfig,
-    checkpoint: Checkpoint,
-    evaluate: Evaluate,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """On a server no lock of ours holds: the higher number is taken back."""
-    model = checkpoint(0)
-    first = run(config, evaluate(model), model, tmp_path / "a")
-    honest = versions.find_version
-    calls = 0
-
-    def blind_once(*arguments: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        return None if calls == 1 else honest(*arguments)
-
-    monkeypatch.setattr(versions, "find_version", blind_once)
-    second = run(config, evaluate(model), model, tmp_path / "b")
-    assert calls >= 2
-    assert second.version == first.version
-    assert not second.registered
-    assert len(all_versions(config)) == 1
-
-
 def test_joins_the_run_around_it(
     config: PromoteConfig,
     checkpoint: Checkpoint,
@@ -400,82 +220,20 @@ def test_file_that_is_no_database(
     assert file.read_text() == "these are my notes, not a database"
 
 
+def test_a_file_system_without_locks_is_one_error(
+    config: PromoteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(MissingInput, match="No locks available") as caught, open_tracking(config):
+        pass
+    assert "local disk" in caught.value.remedy
+
+
 def test_mlflow_refusal_is_one_error(config: PromoteConfig) -> None:
     with pytest.raises(RegistryFailed) as caught, open_tracking(config) as tracking:
         tracking.client.get_run("0" * 32)
     assert "0" * 32 in caught.value.message
     assert "tracking_uri" in caught.value.remedy
-
-
-PROMOTE_ALONE = """
-import sys
-from pathlib import Path
-from goldseam.registry.config import PromoteConfig
-from goldseam.registry.stage import promote
-from goldseam.results import EvaluationResult
-uri, evaluation, model, out = sys.argv[1:]
-result = promote(PromoteConfig(tracking_uri=uri, model_name="coast"),
-    EvaluationResult.read(Path(evaluation)), Path(model), Path(out), recipe={}, lineage={})
-print(result.version, result.registered, result.promoted)
-"""
-
-
-def test_two_processes_on_a_fresh_database(
-    checkpoint: Checkpoint, evaluate: Evaluate, tmp_path: Path
-) -> None:
-    """Both make the database, the experiment and the model at once; one version comes of it."""
-    model = checkpoint(0)
-    (tmp_path / "evaluation").mkdir()
-    evaluate(model).write(tmp_path / "evaluation")
-    uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
-    processes = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                PROMOTE_ALONE,
-                uri,
-                tmp_path / "evaluation",
-                model,
-                tmp_path / n,
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=tmp_path,
-        )
-        for n in ("one", "two")
-    ]
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    said = sorted(stdout for stdout, _ in outputs)
-    assert said == ["1 False True\n", "1 True True\n"]
-    # nothing but our own line: no migration log, no progress bar, no warning
-    assert [stderr for _, stderr in outputs] == ["", ""]
-    # MLflow's own default would have made this folder in the working directory
-    assert not (tmp_path / "mlruns").exists()
-
-
-@pytest.mark.slow
-def test_killed_process_leaves_nothing_half_done(
-    config: PromoteConfig, checkpoint: Checkpoint, evaluate: Evaluate, tmp_path: Path
-) -> None:
-    """A real `kill -9` in the middle; the lock goes with the process."""
-    model = checkpoint(0)
-    context = multiprocessing.get_context("spawn")
-    child = context.Process(target=_suicide, args=(config, evaluate(model), model, tmp_path / "o"))
-    child.start()
-    child.join(120)
-    assert child.exitcode == -9
-    assert all_versions(config) == []
-    result = run(config, evaluate(model), model, tmp_path / "o")
-    assert result.registered
-    assert len(all_runs(config)) == len(all_versions(config)) == 1
-
-
-def _suicide(config: PromoteConfig, evaluation: EvaluationResult, model: Path, out: Path) -> None:
-    def killed(*_: Any, **__: Any) -> None:
-        os.kill(os.getpid(), 9)
-
-    stage.register = killed
-    run(config, evaluation, model, out)

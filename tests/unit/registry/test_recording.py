@@ -31,6 +31,7 @@ def test_secrets_are_hidden() -> None:
 
 def test_public_uri() -> None:
     assert public_uri("https://user:pw@host/path@1") == "https://***@host/path@1"
+    assert public_uri("https://user:p@ss@host, https://host") == "https://***@host, https://host"
     assert public_uri("sqlite:////a/b@c/mlflow.db") == "sqlite:////a/b@c/mlflow.db"
 
 

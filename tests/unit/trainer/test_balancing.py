@@ -159,6 +159,18 @@ def test_a_first_loss_is_the_first_one_that_was_seen():
     assert not balance.first[2].isnan()
 
 
+def test_a_loss_of_zero_is_no_first_loss():
+    """Balanced saliency of an image without a salient pixel is one; all else would stand still."""
+    balance, model = balance_of("gradient_norm"), Shared()
+    losses = model.losses(["cover", "depth", "normals"])
+    balance(losses | {"depth": losses["depth"] * 0.0}, model.layer)
+    assert balance.first.isnan().tolist() == [False, True, False]
+    slopes = [balance.weight[task].grad.isfinite().item() for task in TASKS]
+    assert all(slopes)
+    balance(losses, model.layer)
+    assert balance.first[1] == losses["depth"]
+
+
 def test_cosines_by_hand():
     layer = nn.Parameter(torch.tensor([1.0, 1.0]))
     losses = {

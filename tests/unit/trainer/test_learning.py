@@ -1,11 +1,14 @@
 """Training goes on after a kill as if nothing had happened; validation chooses weights."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 import torch
 
+from goldseam.dataset.reading import open_dataset
+from goldseam.dataset.writing import write_dataset
 from goldseam.errors import InvalidConfig, OutputExists
 from goldseam.models.checkpoint import load_checkpoint
 from goldseam.models.config import DiffusionConfig, EncoderConfig, NetworkConfig
@@ -15,7 +18,9 @@ from goldseam.pretraining.config import PretrainConfig
 from goldseam.pretraining.stage import pretrain
 from goldseam.trainer import learning as learning_module
 from goldseam.trainer import loop as loop_module
-from goldseam.trainer.config import LoopConfig, OptimizerConfig
+from goldseam.trainer.config import LoopConfig, LossConfig, OptimizerConfig
+from goldseam.trainer.measuring import Diverged
+from tests.conftest import disc_info, discs
 
 NETWORK = NetworkConfig(encoder=EncoderConfig(width=8, levels=2), decoder_width=8)
 DIFFUSION = DiffusionConfig(token_width=16, token_stride=4)
@@ -164,10 +169,49 @@ def test_the_initial_predictions_are_part_of_the_loss(tmp_path, disc_data):
     assert "loss.cover.initial" not in plain.history[0]
 
 
-def test_metric_names_that_do_not_exist_are_refused(tmp_path, disc_data):
-    with pytest.raises(InvalidConfig, match=r"'cover\.iuo'"):
-        train(config(loop={"select": ("cover.iuo",)}), disc_data, tmp_path / "out")
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"loop": {"select": ("cover.iuo",)}}, r"the metric 'cover\.iuo'"),
+        ({"loss": LossConfig(weights={"covr": 2.0})}, r"loss\.weights names 'covr'"),
+        ({"loss": LossConfig(category_weights={"cvr": (1.0,)})}, "names 'cvr'"),
+        (
+            {"loss": LossConfig(category_weights={"cover": (1.0, 2.0)})},
+            "category_weights.cover has 2 weights; the task has 3 categories",
+        ),
+    ],
+)
+def test_names_that_do_not_exist_are_refused_before_the_first_step(
+    tmp_path, disc_data, monkeypatch, options, what
+):
+    monkeypatch.setattr(loop_module, "_train_step", _raise)
+    with pytest.raises(InvalidConfig, match=what):
+        train(config(**options), disc_data, tmp_path / "out")
     assert not list(tmp_path.iterdir())  # bad input leaves nothing to go on with
+
+
+def test_a_run_whose_loss_is_no_number_ends_with_a_remedy(tmp_path, disc_data):
+    wild = {"learning_rate": 1e30, "schedule": "constant", "gradient_clip": 1e30}
+    with pytest.raises(Diverged, match=r"train: after step \d+, '.*' is no finite number") as error:
+        train(config(optimizer=wild, loop={"log_every": 1}), disc_data, tmp_path / "out")
+    assert "learning_rate" in error.value.remedy
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def unjudged(tmp_path_factory):
+    """A dataset whose validation images carry no label."""
+    out = tmp_path_factory.mktemp("data") / "unjudged"
+    bare = [dataclasses.replace(s, labels={}, sources={}) for s in discs(2, 4, partial=False)]
+    splits = {"train": discs(1, 12, partial=True), "validation": bare}
+    write_dataset(out, disc_info(), splits)
+    return open_dataset(out)
+
+
+def test_where_no_label_can_judge_the_last_weights_are_kept(tmp_path, unjudged):
+    trained = train(config(diffusion=None), unjudged, tmp_path / "out")
+    assert [entry["selection"] for entry in trained.history] == [None, None, None]
+    assert trained.best_step == trained.steps == 12
 
 
 def test_frozen_transfer_keeps_the_encoder(tmp_path, disc_data):

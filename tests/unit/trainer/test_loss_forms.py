@@ -175,3 +175,26 @@ def test_tags_of_which_nothing_is_known_have_no_loss():
     found = losses_of(full_output(), targets)
     assert "tags" not in found
     assert all(math.isfinite(loss) for loss in found.values())
+
+
+@pytest.mark.parametrize("weighting", ["label", "image"])
+def test_an_image_without_any_label_changes_no_loss(weighting):
+    nothing = {task: known & (torch.arange(K) != 3) for task, known in KNOWN.items()}
+    output = full_output()
+    logits = output.tags["tags"].requires_grad_()
+    loss = MultitaskLoss(TASKS, LossConfig(weighting=weighting), {}, 0.0)
+    found = loss(output, labels(), nothing)
+    assert all(math.isfinite(part.detach()) for part in found.values())
+    found["tags"].backward()
+    assert logits.grad.isfinite().all()
+    assert not logits.grad[3].any()
+
+
+@pytest.mark.parametrize("task", ["cover", "depth", "normals", "salient"])
+def test_labels_that_count_nowhere_are_no_loss(task):
+    """A window may show nothing of a label; a balance must not take that for a loss of 0."""
+    targets = labels()
+    ignored = torch.nan if targets[task].is_floating_point() else TASKS[task].ignore
+    targets[task][KNOWN[task]] = ignored
+    found = losses_of(full_output(final=True), targets)
+    assert {name.partition(".")[0] for name in found} == TASKS.keys() - {task}

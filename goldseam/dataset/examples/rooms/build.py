@@ -79,24 +79,10 @@ def build_rooms(
     if tiny:
         counts = {split: min(counts[split], TINY[split]) for split in SPLITS}
     _check(size, counts, tasks)
-    known_NT = known_labels(counts["train"], tasks, protocol, seed)
+    info = _described(tasks)
+    known_NT = known_labels(counts["train"], tuple(info.tasks), protocol, seed)
     require_embree()
     library = read_library() if models is None else _catalogues(models)
-    info = DatasetInfo(
-        name="rooms",
-        version="1",
-        license="CC-BY-3.0, CC-BY-3.0-US and CC0-1.0 (furniture models; who made each is listed in "
-        "CREDITS.md of goldseam.dataset.examples.rooms)",
-        source="Rendered, not photographed: furniture models of Sweet Home 3D's libraries in "
-        "random rooms, traced with Embree.",
-        description="Rendered, not photographed. Views of furnished rooms with exact labels; "
-        "validation and test show furniture models that training does not.",
-        tasks={task: TASKS[task] for task in TASKS if task in tasks},
-        derivations=tuple(
-            rule for rule in DERIVATIONS if rule.source in tasks and rule.target in tasks
-        ),
-        meta={"meta_room_area": "double", "meta_pieces": "int64"},
-    )
     with progress("rooms", sum(counts.values())) as step:
         samples: dict[str, Iterator[Sample]] = {
             split: _samples(
@@ -111,6 +97,25 @@ def build_rooms(
             for split in SPLITS
         }
         return write_dataset(out, info, samples, replace=replace)
+
+
+def _described(tasks: Sequence[str]) -> DatasetInfo:
+    """What `dataset.yaml` says before there are pictures; tasks in the order of `labels.TASKS`."""
+    return DatasetInfo(
+        name="rooms",
+        version="1",
+        license="CC-BY-3.0, CC-BY-3.0-US and CC0-1.0 (furniture models; who made each is listed in "
+        "CREDITS.md of goldseam.dataset.examples.rooms)",
+        source="Rendered, not photographed: furniture models of Sweet Home 3D's libraries in "
+        "random rooms, traced with Embree.",
+        description="Rendered, not photographed. Views of furnished rooms with exact labels; "
+        "validation and test show furniture models that training does not.",
+        tasks={task: TASKS[task] for task in TASKS if task in tasks},
+        derivations=tuple(
+            rule for rule in DERIVATIONS if rule.source in tasks and rule.target in tasks
+        ),
+        meta={"meta_room_area": "double", "meta_pieces": "int64"},
+    )
 
 
 def _check(size: int, counts: dict[Split, int], tasks: Sequence[str]) -> None:
@@ -146,7 +151,7 @@ def _catalogues(folder: Path) -> Library:
 def known_labels(
     images: int, tasks: Sequence[str], protocol: str, seed: int
 ) -> npt.NDArray[np.bool_]:
-    """Which labels of the training pictures are known, bool NT in the order of `labels.TASKS`.
+    """Which labels of the training pictures are known, bool NT in the order of `tasks`.
 
     Raises:
         InvalidConfig: there is no such protocol.
@@ -156,9 +161,9 @@ def known_labels(
     if protocol.replace("-", "_") not in list(Protocol):
         raise InvalidConfig(
             f"there is no protocol '{protocol}'.",
-            remedy=f"Closest: {closest(protocol, [FULL, *Protocol])}.",
+            remedy=f"Choose {FULL}, one-label or random-label.",
         )
-    return label_mask(images, [task for task in TASKS if task in tasks], protocol, seed=seed)
+    return label_mask(images, tasks, protocol, seed=seed)
 
 
 def _complete(images: int, info: DatasetInfo) -> npt.NDArray[np.bool_]:

@@ -141,13 +141,17 @@ def normals(view: View) -> Array:
 def boundary(view: View) -> Array:
     """uint8 HW: 1 where the right or the lower neighbor shows another instance.
 
-    The four walls are instances of their own, so the corners of the room are boundaries.
+    The four walls are instances of their own, so the corners of the room are boundaries. 255 where
+    a ray met nothing, and where a neighbor would decide whose ray met nothing.
     """
     instance_HW = view.instance_HW
-    edge_HW = np.zeros(instance_HW.shape, bool)
-    edge_HW[:, :-1] |= instance_HW[:, 1:] != instance_HW[:, :-1]
-    edge_HW[:-1] |= instance_HW[1:] != instance_HW[:-1]
-    return np.where(instance_HW == MISS, IGNORE, edge_HW).astype(np.uint8)
+    met_HW = instance_HW != MISS
+    edge_HW, told_HW = np.zeros(instance_HW.shape, bool), met_HW.copy()
+    for mine, theirs in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        edge_HW[mine] |= (instance_HW[mine] != instance_HW[theirs]) & met_HW[theirs]
+        told_HW[mine] &= met_HW[theirs]
+    edge_HW &= met_HW
+    return np.where(edge_HW | told_HW, edge_HW, IGNORE).astype(np.uint8)
 
 
 def saliency(view: View) -> Array:

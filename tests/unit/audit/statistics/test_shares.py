@@ -73,3 +73,35 @@ def test_draws_that_are_all_alike_do_not_claim_certainty(value, whole):
     assert found.value == value
     assert found.high - found.low == pytest.approx(0.2425 * whole, abs=1e-3)
     assert drawn_estimate(np.full(30, value), 1, whole).low is None
+
+
+def test_shares_of_single_trials_are_wilsons():
+    hit_K = np.arange(200) < 30
+    trials = Trials(hit_K, np.zeros(200, int), np.arange(200))
+    estimate = shares([trials], 1)[0]
+    expected = stats.binomtest(30, 200).proportion_ci(method="wilson")
+    assert estimate.value == 0.15
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high), abs=0.002)
+
+
+def test_intervals_of_clustered_trials_cover():
+    random = np.random.default_rng(3)
+    covered = 0
+    for _ in range(200):
+        share_G = random.beta(2, 8, 40)
+        cluster_K = np.repeat(np.arange(40), 25)
+        hit_K = random.random(1000) < share_G[cluster_K]
+        estimate = shares([Trials(hit_K, np.zeros(1000, int), cluster_K)], 1)[0]
+        covered += estimate.low <= 0.2 <= estimate.high
+    assert covered >= 180
+
+
+def test_shares_without_trials_or_clusters():
+    nothing = np.zeros(0, int)
+    assert shares([Trials(nothing.astype(bool), nothing, nothing)], 2)[1].value is None
+    alone = shares([Trials(np.array([True, False]), np.zeros(2, int), np.zeros(2, int))], 1)[0]
+    assert (alone.value, alone.low, alone.high) == (0.5, None, None)
+    # two kinds of hits, each of a half: three quarters have at least one
+    half = Trials(np.arange(100) % 2 == 0, np.zeros(100, int), np.arange(100))
+    both = shares([half, half], 1)[0]
+    assert both.value == pytest.approx(0.75)

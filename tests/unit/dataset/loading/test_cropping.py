@@ -79,6 +79,18 @@ def test_a_scene_that_is_enlarged_is_nearer():
     assert larger.labels["objects"].corners_N4.tolist() == [[4, 2, 14, 6]]
 
 
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("m", 0.5), ("mm", 0.5), ("ft", 0.5), ("px", 2.0), ("1", 1.0)]
+)
+def test_every_unit_of_length_follows_the_scale(unit, factor):
+    record = full_record(8, 8)
+    tasks = TASKS | {"depth": Task(kind=Kind.REGRESSION, unit=unit)}
+    larger = scale_record(record, tasks, 2.0)
+    np.testing.assert_allclose(
+        larger.labels["depth"][::2, ::2], record.labels["depth"] * np.float32(factor)
+    )
+
+
 def test_every_window_of_every_scale_has_the_size_of_the_crop():
     record = full_record(20, 31)
     augment = Augmentation(symmetry="flip", scale=(0.5, 2.0), crop=(16, 24))

@@ -1,11 +1,7 @@
 """Batches: what they carry, in which order, and that unknown never becomes a category."""
 
-import collections
 import dataclasses
-import multiprocessing
-import pickle
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from goldseam.dataset import memory
 from goldseam.dataset.batch import collate
 from goldseam.dataset.codecs import Boxes
 from goldseam.dataset.loading import (
     Augmentation,
-    BatchOrder,
     TrainingTable,
     batches,
     draw_batches,
     evaluation_batches,
 )
-from goldseam.dataset.memory import map_columns
 from goldseam.dataset.reading import Dataset, open_dataset
 from goldseam.dataset.schema import DatasetInfo, Kind, Task
 from goldseam.dataset.writing import Sample, write_dataset
@@ -139,80 +132,6 @@ def test_pinned(partial_dataset: Dataset) -> None:
     assert all(target.is_pinned() for target in batch.targets.values())
 
 
-# order
-
-
-def test_each_epoch_holds_each_row_once_over_all_ranks() -> None:
-    orders = [BatchOrder(30, 5, seed=3, rank=rank, world_size=2) for rank in range(2)]
-    epochs = [
-        [row for step in range(3 * e, 3 * e + 3) for order in orders for row in order.batch(step)]
-        for e in range(4)
-    ]
-    assert all(sorted(rows) == list(range(30)) for rows in epochs)
-    assert len({tuple(rows) for rows in epochs}) == 4
-    assert [orders[0].epoch(step) for step in (0, 2, 3, 11)] == [0, 0, 1, 3]
-
-
-def test_every_row_is_drawn_equally_often_where_batches_do_not_divide_the_rows() -> None:
-    order = BatchOrder(7, 4, seed=1)
-    drawn = collections.Counter(row for step in range(7) for row in order.batch(step))
-    assert drawn == dict.fromkeys(range(7), 4)
-
-
-def test_ranks_see_what_one_process_sees() -> None:
-    one = BatchOrder(50, 8, seed=5)
-    two = [BatchOrder(50, 4, seed=5, rank=rank, world_size=2) for rank in range(2)]
-    for step in (0, 3, 17):
-        assert one.draws(step) == two[0].draws(step) + two[1].draws(step)
-
-
-def test_the_order_is_a_function_of_seed_and_step() -> None:
-    forward = BatchOrder(40, 6, seed=9)
-    seen = [forward.batch(step) for step in range(30)]
-    backward = BatchOrder(40, 6, seed=9)
-    assert [backward.batch(step) for step in reversed(range(30))] == seen[::-1]
-    assert BatchOrder(40, 6, seed=10).batch(0) != seen[0]
-
-
-def test_balance_gives_a_rare_task_its_share() -> None:
-    pools = [np.arange(100), np.array([7, 50, 99]), np.arange(40, 60)]
-    order = BatchOrder(100, 8, seed=0, pools=pools)
-    shares = []
-    drawn: collections.Counter[int] = collections.Counter()
-    for step in range(60):
-        draws = order.draws(step)
-        shares.append(np.bincount([draw.slot % 3 for draw in draws], minlength=3))
-        drawn.update(draw.row for draw in draws if draw.slot % 3 == 1)
-    assert all(np.ptp(share) <= 1 for share in shares)
-    assert sum(shares).tolist() == [160, 160, 160]
-    assert set(drawn) == {7, 50, 99}
-    assert max(drawn.values()) - min(drawn.values()) <= 1
-
-
-def test_balance_reaches_the_batches(partial_dataset: Dataset) -> None:
-    tasks = ["cover", "tags"]
-    made = batches(partial_dataset, "train", tasks, batch_size=6, steps=20, balance=True)
-    assert all(int(batch.known[task].sum()) >= 3 for batch in made for task in tasks)
-    plain = batches(partial_dataset, "train", tasks, batch_size=6, steps=20)
-    assert min(int(batch.known["cover"].sum()) for batch in plain) < 3
-
-
-@pytest.mark.parametrize(
-    ("options", "word"),
-    [
-        ({"batch_size": 0}, "batch_size"),
-        ({"batch_size": 4, "seed": -1}, "seed"),
-        ({"batch_size": 4, "rank": 2, "world_size": 2}, "rank 2"),
-        ({"batch_size": 4, "pools": [np.arange(3), np.arange(0)]}, "no row"),
-    ],
-)
-def test_orders_that_cannot_be(options: dict[str, Any], word: str) -> None:
-    with pytest.raises(InvalidConfig, match=word):
-        BatchOrder(10, **options)
-    with pytest.raises(InvalidConfig, match="negative"):
-        BatchOrder(10, 2).batch(-1)
-
-
 # loading
 
 
@@ -274,123 +193,6 @@ def test_loading_leaves_the_random_numbers_of_training_alone(partial_dataset: Da
     assert before[1] == np.random.get_state()[1].tolist()  # noqa: NPY002
 
 
-def test_rows_without_a_label_are_left_out_unless_asked_for(partial_dataset: Dataset) -> None:
-    table = TrainingTable(partial_dataset, "train", ["cover", "objects"])
-    known = partial_dataset.known("train")
-    np.testing.assert_array_equal(table.rows, np.flatnonzero(known["cover"] | known["objects"]))
-    np.testing.assert_array_equal(table.known["cover"], known["cover"][table.rows])
-    assert len(TrainingTable(partial_dataset, "train", [])) == 67
-    chosen = TrainingTable(partial_dataset, "train", ["cover"], rows=[66, 0])
-    assert [chosen[0].image_id, chosen[1].image_id] == ["tile-066", "tile-000"]
-
-
-def test_mapped_and_kept_samples_are_the_same(
-    partial_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contents: Contents
-) -> None:
-    decoded = []
-    decode_row = memory.decode_row
-
-    def counting(*arguments: Any, **options: Any) -> Any:
-        decoded.append(1)
-        return decode_row(*arguments, **options)
-
-    monkeypatch.setattr(memory, "decode_row", counting)
-
-    def load(**options: Any) -> tuple[list[dict[str, Any]], int]:
-        decoded.clear()
-        made = contents(batches(partial_dataset, "train", TASKS, batch_size=8, steps=40, **options))
-        return made, len(decoded)
-
-    kept, decoded_kept = load()
-    mapped, decoded_mapped = load(cache=tmp_path, decoded_limit=0)
-    assert kept == mapped
-    rows = len(TrainingTable(partial_dataset, "train", TASKS))
-    assert (decoded_kept, decoded_mapped) == (rows, 320)
-
-
-def test_a_table_sent_to_a_worker_carries_no_data(partial_dataset: Dataset, tmp_path: Path) -> None:
-    for cache in (None, tmp_path):
-        table = TrainingTable(partial_dataset, "train", TASKS, cache=cache)
-        first = table[0]
-        sent = pickle.dumps(table)
-        assert len(sent) < 10_000
-        again = pickle.loads(sent)
-        assert again[0].image_id == first.image_id
-        np.testing.assert_array_equal(again[0].image_HWC, first.image_HWC)
-
-
-def test_the_mapped_copy_is_mapped_and_made_once(partial_dataset: Dataset, tmp_path: Path) -> None:
-    path = map_columns(partial_dataset, "train", ["image_id", "image"], tmp_path)
-    written = path.stat().st_mtime_ns
-    before = pa.total_allocated_bytes()
-    with pa.memory_map(str(path)) as source:
-        table = pa.ipc.open_file(source).read_all()
-        assert table.num_rows == 67
-        assert table.nbytes > 10_000
-        assert pa.total_allocated_bytes() - before < 5_000
-    assert map_columns(partial_dataset, "train", ["image_id", "image"], tmp_path) == path
-    assert path.stat().st_mtime_ns == written
-    other = map_columns(partial_dataset, "train", ["image_id"], tmp_path)
-    assert other != path
-
-
-def test_another_dataset_has_another_copy(partial_dataset: Dataset, tmp_path: Path) -> None:
-    changed = dataclasses.replace(
-        partial_dataset, info=partial_dataset.info.model_copy(update={"version": "2"})
-    )
-    paths = {map_columns(d, "test", ["image_id"], tmp_path) for d in (partial_dataset, changed)}
-    assert len(paths) == 2
-
-
-def _map_in_another_process(folder: Path, cache: Path) -> str:
-    dataset = open_dataset(folder, verify=False)
-    return str(map_columns(dataset, "train", ["image_id", "image", *TASKS], cache))
-
-
-def test_processes_may_race_for_the_copy(partial_dataset: Dataset, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(4, mp_context=context) as pool:
-        asked = [
-            pool.submit(_map_in_another_process, partial_dataset.path, tmp_path) for _ in range(8)
-        ]
-        (path,) = {future.result() for future in asked}
-    assert [entry.name for entry in tmp_path.iterdir()] == [Path(path).parent.name]
-    assert pa.ipc.open_file(pa.memory_map(path)).read_all().num_rows == 67
-
-
-def test_second_of_two_writers_takes_the_first_ones_copy(
-    partial_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = memory._write_arrow
-
-    def overtaken(dataset: Dataset, split: str, columns: Any, path: Path) -> None:
-        write(dataset, split, columns, path)
-        monkeypatch.setattr(memory, "_write_arrow", write)
-        map_columns(dataset, split, columns, tmp_path)
-
-    monkeypatch.setattr(memory, "_write_arrow", overtaken)
-    path = map_columns(partial_dataset, "test", ["image_id"], tmp_path)
-    assert [entry.name for entry in tmp_path.iterdir()] == [path.parent.name]
-    assert path.is_file()
-
-
-# evaluation
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_evaluation_is_every_row_in_order(partial_dataset: Dataset, workers: int) -> None:
-    made = list(evaluation_batches(partial_dataset, "train", TASKS, 16, workers=workers))
-    assert [len(batch) for batch in made] == [16, 16, 16, 16, 3]
-    assert [i for batch in made for i in batch.image_ids] == [f"tile-{n:03d}" for n in range(67)]
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_evaluation_of_chosen_rows(partial_dataset: Dataset, workers: int) -> None:
-    made = evaluation_batches(partial_dataset, "train", [], 2, rows=[3, 8, 60], workers=workers)
-    ids = [batch.image_ids for batch in made]
-    assert ids == [["tile-003", "tile-008"], ["tile-060"]]
-
-
 # what is refused
 
 
@@ -443,19 +245,6 @@ def test_images_of_two_sizes_do_not_share_a_batch(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_in_evaluation_smaller_images_are_padded_with_what_nobody_knows(
-    tmp_path: Path, workers: int
-) -> None:
-    dataset = write_two(tmp_path, make_sample(4, 6))
-    (batch,) = evaluation_batches(dataset, "train", ["cover"], 2, workers=workers)
-    assert batch.images_BCHW.shape == (2, 3, 4, 6)
-    ignored = batch.targets["cover"] == dataset.info.tasks["cover"].ignore
-    assert ignored[0, :, 4:].all()
-    assert not ignored[0, :, :4].any()
-    assert not ignored[1].any()
-
-
 @pytest.fixture
 def damaged(tmp_path: Path) -> Dataset:
     """A dataset whose second image is cut off."""
@@ -475,16 +264,6 @@ def test_an_error_in_a_worker_is_the_same_error(damaged: Dataset, workers: int) 
         list(made)
     assert type(caught.value) is InvalidDataset
     assert "dataset check" in caught.value.remedy
-
-
-def test_a_damaged_copy_says_what_to_remove(partial_dataset: Dataset, tmp_path: Path) -> None:
-    table = TrainingTable(partial_dataset, "test", ["tags"], cache=tmp_path)
-    (path,) = tmp_path.rglob("*.arrow")
-    del table
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InvalidDataset, match="cached copy") as caught:
-        TrainingTable(partial_dataset, "test", ["tags"], cache=tmp_path)
-    assert str(path.parent) in caught.value.remedy
 
 
 def test_changed_and_unchanged_images_share_a_batch(partial_dataset: Dataset) -> None:

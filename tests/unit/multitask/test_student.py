@@ -1,0 +1,145 @@
+"""A second model that learns from the first: the same as two stages by hand, and as safe."""
+
+import numpy as np
+import pytest
+import torch
+
+from goldseam.dataset.loading import evaluation_batches
+from goldseam.dataset.memory import TrainingTable
+from goldseam.dataset.reading import Dataset, open_dataset
+from goldseam.dataset.schema import Kind
+from goldseam.dataset.writing import write_dataset
+from goldseam.models.checkpoint import load_checkpoint
+from goldseam.models.config import EncoderConfig, NetworkConfig
+from goldseam.multitask.config import TrainConfig
+from goldseam.multitask.distillation import DistilConfig, distil
+from goldseam.multitask.distillation.config import StudentConfig
+from goldseam.multitask.distillation.samples import EveryImage
+from goldseam.multitask.mirror import mean_of_mirrored, mirrored_back
+from goldseam.multitask.stage import train
+from goldseam.trainer import loop as loop_module
+from goldseam.trainer.config import LoopConfig, OptimizerConfig
+from tests.unit.dataset.scenes import NORMALS, scene_info, scene_samples
+
+TASKS = ("regions", "depth", "normals", "edges")
+NETWORK = NetworkConfig(encoder=EncoderConfig(width=8, levels=2), decoder_width=8)
+STEPS, STUDENT_STEPS = 4, 6
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory) -> Dataset:
+    """Twenty training images: one label each on sixteen, none on four."""
+    known = {task: range(place, 16, 4) for place, task in enumerate(TASKS)}
+    out = tmp_path_factory.mktemp("scenes") / "scenes"
+    splits = {
+        "train": scene_samples(20, 16, known),
+        "validation": scene_samples(4, 16, first=100),
+    }
+    write_dataset(out, scene_info(), splits)
+    return open_dataset(out)
+
+
+def options(**more) -> TrainConfig:
+    return TrainConfig(
+        tasks=TASKS,
+        network=NETWORK,
+        optimizer=OptimizerConfig(steps=STEPS, batch_size=8, learning_rate=5e-3),
+        loop=LoopConfig(evaluate_every=2, checkpoint_every=2),
+        **{"derive": "none", **more},
+    )
+
+
+def weights(folder) -> bytes:
+    return (folder / "checkpoint" / "model.safetensors").read_bytes()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_it_is_what_train_and_distil_make(tmp_path, scenes, mirror):
+    student = StudentConfig(steps=STUDENT_STEPS, mirror=mirror)
+    both = train(options(student=student), scenes, tmp_path / "both")
+    train(options(), scenes, tmp_path / "first")
+    by_hand = DistilConfig(
+        student="own",
+        network=NETWORK,
+        optimizer=OptimizerConfig(steps=STUDENT_STEPS, batch_size=8, learning_rate=5e-3),
+        loop=LoopConfig(evaluate_every=2, checkpoint_every=2),
+        label_weight=1.0,
+        mirror=mirror,
+    )
+    distil(by_hand, scenes, tmp_path / "first" / "checkpoint", tmp_path / "second")
+    assert weights(tmp_path / "both") == weights(tmp_path / "second")
+    assert weights(tmp_path / "both") != weights(tmp_path / "first")
+    assert both.steps == STUDENT_STEPS
+    assert "loss.depth.teacher" in both.history[-1]
+
+
+@pytest.mark.parametrize("died_at", [3, STEPS + 4])
+def test_a_killed_run_goes_on_with_the_model_it_was_at(tmp_path, scenes, monkeypatch, died_at):
+    config = options(student=StudentConfig(steps=STUDENT_STEPS), derive="declared")
+    train(config, scenes, tmp_path / "straight")
+    step, calls = loop_module._train_step, 0
+
+    def dying(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == died_at:
+            raise Killed
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(loop_module, "_train_step", dying)
+    with pytest.raises(Killed):
+        train(config, scenes, tmp_path / "killed")
+    before = calls
+    train(config, scenes, tmp_path / "killed")
+    # states stand every second step: at most one step is done again, and no model
+    assert calls - before <= STEPS + STUDENT_STEPS - died_at + 2
+    assert weights(tmp_path / "killed") == weights(tmp_path / "straight")
+    assert {path.name for path in tmp_path.iterdir()} == {"straight", "killed"}
+
+
+def test_a_finished_run_trains_neither_model_again(tmp_path, scenes, monkeypatch):
+    config = options(student=StudentConfig(steps=2))
+    first = train(config, scenes, tmp_path / "out")
+
+    def refused(*args, **kwargs):
+        raise AssertionError("a step was taken")
+
+    monkeypatch.setattr(loop_module, "_train_step", refused)
+    assert train(config, scenes, tmp_path / "out").digest == first.digest
+
+
+def test_the_student_sees_every_image_and_derived_labels(scenes):
+    table = TrainingTable(scenes, "train", TASKS)
+    plain, derived = EveryImage(table), EveryImage(table, [NORMALS])
+    assert len(table) == 16
+    assert len(plain) == len(derived) == 20
+    assert plain.known["normals"].sum() == 4
+    own_N, depth_N = plain.known["normals"], plain.known["depth"]
+    assert (derived.known["normals"] == own_N | depth_N).all()
+    place = int(np.flatnonzero(depth_N)[0])
+    assert plain[place].labels["normals"] is None
+    assert np.isfinite(derived[place].labels["normals"]).any()
+
+
+def test_derived_labels_of_a_source_that_is_not_trained_keep_every_image(scenes):
+    table = TrainingTable(scenes, "train", ("normals",))
+    assert len(EveryImage(table, [NORMALS])) == 20
+
+
+def test_the_mean_of_both_sides_turns_with_the_image(tmp_path, scenes):
+    model = load_checkpoint(train(options(), scenes, tmp_path / "m").folder / "checkpoint")
+    images_BCHW = next(evaluation_batches(scenes, "validation", [], 4)).images_BCHW
+    found = mean_of_mirrored(model, images_BCHW)
+    turned = mean_of_mirrored(model, images_BCHW.flip(-1))
+    once = model.predict(images_BCHW)
+    for name, task in model.tasks.items():
+        back = mirrored_back(task, turned[name])
+        torch.testing.assert_close(found[name], back, atol=1e-5, rtol=1e-4)
+        assert not torch.allclose(found[name], once[name], atol=1e-4)
+        if task.kind is Kind.NORMALS:
+            length = found[name].norm(dim=1)
+            torch.testing.assert_close(length, torch.ones_like(length))
