@@ -147,7 +147,9 @@ def train_all(runs: Iterable[Run], ledger: Ledger, *, jobs: int | None = None) -
             for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
                 run = futures[future]
                 for score in future.result():
-                    shown = {task: round(value, 4) for task, value in score.headline().items()}
+                    # what is looked at before everything is trained is never the test split
+                    seen = score.headline("validation")
+                    shown = {task: round(value, 4) for task, value in seen.items()}
                     spent = time.monotonic() - began
                     print(
                         f"[{done}/{len(missing)} {spent:.0f} s] {score.row} "

@@ -24,7 +24,7 @@ from goldseam.registry.config import PromoteConfig
 
 DEFAULT = "label_to_model"
 # what the plain baseline of partial labels does without
-BEYOND_PLAIN = ("diffusion", "derive", "derivations", "teacher", "consistency")
+BEYOND_PLAIN = ("diffusion", "derive", "derivations", "teacher", "consistency", "student")
 
 
 class DatasetSection(StageConfig):
@@ -161,7 +161,8 @@ class PartialRecipe(AnyRecipe):
 
     Attributes:
         scratch: options of the baseline; what it does not say it has from `train`, key by key,
-            without the denoiser, derived labels and teachers. A `network` of its own is whole.
+            without the denoiser, derived labels, teachers and student, and with the steps of the
+            model and its student together. A `network` of its own is whole.
     """
 
     pipeline: Literal["partial_to_model"]
@@ -174,8 +175,15 @@ class PartialRecipe(AnyRecipe):
 
     @classmethod
     def share(cls, body: dict[str, Any]) -> None:
-        """Network, seed and device; the baseline has the options of `train` that are plain."""
+        """Network, seed and device; the baseline has the options of `train` that are plain.
+
+        It trains as long as the model and its student together.
+        """
         train = _mapping(body, "train")
+        steps = [_steps(train), _mapping(train, "student").get("steps", 0)]
+        if all(isinstance(count, int | float) for count in steps):
+            optimizer = _mapping(_mapping(body, "scratch"), "optimizer")
+            optimizer.setdefault("steps", sum(steps))
         plain = {key: value for key, value in train.items() if key not in BEYOND_PLAIN}
         _fill(_mapping(body, "scratch"), plain | {"derive": "none"})
         _mapping(body, "evaluate").setdefault("baselines", ["scratch"])

@@ -17,13 +17,11 @@ class ImitationConfig(StageConfig):
         label_weight: of the losses against known labels; 0 learns from the teacher alone.
         temperature: flattens the category probabilities of teacher and student before they are
             compared; above 1 the teacher's second choices count more.
-        mirror: the teacher looks at each image twice, as it is and mirrored, and teaches the mean.
     """
 
     teacher_weight: float = pydantic.Field(default=1.0, gt=0)
     label_weight: float = pydantic.Field(default=0.5, ge=0)
     temperature: float = pydantic.Field(default=2.0, gt=0)
-    mirror: bool = False
 
 
 class StudentConfig(ImitationConfig):

@@ -7,7 +7,6 @@ from goldseam.dataset.batch import Batch
 from goldseam.models.multitask import MultitaskModel
 from goldseam.multitask.distillation.config import ImitationConfig
 from goldseam.multitask.distillation.losses import imitation_losses
-from goldseam.multitask.mirror import mean_of_mirrored
 from goldseam.trainer.losses import MultitaskLoss
 from goldseam.trainer.objective import StepContext
 
@@ -24,7 +23,7 @@ class Distillation:
     Args:
         loss: of known labels.
         teacher: is frozen and put into evaluation mode; it must be on the batches' device.
-        config: weights, temperature, and how often the teacher looks.
+        config: weights and temperature.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class Distillation:
         given = model.draw_given(batch.targets, batch.known, context.generator)
         with context.autocast():
             with torch.no_grad():
-                predictions = self._taught(batch.images_BCHW)
+                predictions = self.teacher.predict(batch.images_BCHW)
             output = model(batch.images_BCHW, None, context.generator, given=given)
         imitation = imitation_losses(
             {**output.initial, **output.final, **output.tags},
@@ -60,9 +59,3 @@ class Distillation:
                 if name != NOTHING
             }
         return losses
-
-    def _taught(self, images_BCHW: Tensor) -> dict[str, Tensor]:
-        """What the teacher says of a batch."""
-        if self.config.mirror:
-            return mean_of_mirrored(self.teacher, images_BCHW)
-        return self.teacher.predict(images_BCHW)

@@ -2,20 +2,15 @@
 
 import numpy as np
 import pytest
-import torch
 
-from goldseam.dataset.loading import evaluation_batches
 from goldseam.dataset.memory import TrainingTable
 from goldseam.dataset.reading import Dataset, open_dataset
-from goldseam.dataset.schema import Kind
 from goldseam.dataset.writing import write_dataset
-from goldseam.models.checkpoint import load_checkpoint
 from goldseam.models.config import EncoderConfig, NetworkConfig
 from goldseam.multitask.config import TrainConfig
 from goldseam.multitask.distillation import DistilConfig, distil
 from goldseam.multitask.distillation.config import StudentConfig
 from goldseam.multitask.distillation.samples import EveryImage
-from goldseam.multitask.mirror import mean_of_mirrored, mirrored_back
 from goldseam.multitask.stage import train
 from goldseam.trainer import loop as loop_module
 from goldseam.trainer.config import LoopConfig, OptimizerConfig
@@ -57,9 +52,8 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("mirror", [False, True])
-def test_it_is_what_train_and_distil_make(tmp_path, scenes, mirror):
-    student = StudentConfig(steps=STUDENT_STEPS, mirror=mirror)
+def test_it_is_what_train_and_distil_make(tmp_path, scenes):
+    student = StudentConfig(steps=STUDENT_STEPS)
     both = train(options(student=student), scenes, tmp_path / "both")
     train(options(), scenes, tmp_path / "first")
     by_hand = DistilConfig(
@@ -68,7 +62,6 @@ def test_it_is_what_train_and_distil_make(tmp_path, scenes, mirror):
         optimizer=OptimizerConfig(steps=STUDENT_STEPS, batch_size=8, learning_rate=5e-3),
         loop=LoopConfig(evaluate_every=2, checkpoint_every=2),
         label_weight=1.0,
-        mirror=mirror,
     )
     distil(by_hand, scenes, tmp_path / "first" / "checkpoint", tmp_path / "second")
     assert weights(tmp_path / "both") == weights(tmp_path / "second")
@@ -128,18 +121,3 @@ def test_the_student_sees_every_image_and_derived_labels(scenes):
 def test_derived_labels_of_a_source_that_is_not_trained_keep_every_image(scenes):
     table = TrainingTable(scenes, "train", ("normals",))
     assert len(EveryImage(table, [NORMALS])) == 20
-
-
-def test_the_mean_of_both_sides_turns_with_the_image(tmp_path, scenes):
-    model = load_checkpoint(train(options(), scenes, tmp_path / "m").folder / "checkpoint")
-    images_BCHW = next(evaluation_batches(scenes, "validation", [], 4)).images_BCHW
-    found = mean_of_mirrored(model, images_BCHW)
-    turned = mean_of_mirrored(model, images_BCHW.flip(-1))
-    once = model.predict(images_BCHW)
-    for name, task in model.tasks.items():
-        back = mirrored_back(task, turned[name])
-        torch.testing.assert_close(found[name], back, atol=1e-5, rtol=1e-4)
-        assert not torch.allclose(found[name], once[name], atol=1e-4)
-        if task.kind is Kind.NORMALS:
-            length = found[name].norm(dim=1)
-            torch.testing.assert_close(length, torch.ones_like(length))

@@ -63,6 +63,10 @@ DERIVATIONS = (
     Derivation(
         source="depth", target="normals", rule="normals_from_depth", field_of_view=FIELD_OF_VIEW
     ),
+)
+# true of these rooms, and not declared: where labels are missing for a reason, models that learn
+# from them are worse (the row "default, all derivations" of benchmarks/multitask_parts.py)
+BOUNDARY_DERIVATIONS = (
     Derivation(
         source="segmentation",
         target="boundary",
