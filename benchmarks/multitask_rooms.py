@@ -56,7 +56,7 @@ PLAIN, DEFAULT, ORACLE = "multi-task", "default", "multi-task, all labels"
 SINGLE = "single-task"
 # more parameters: at least those of the denoiser's model; as much compute: as the default, or more
 CONTROLS = ("multi-task, more parameters", "multi-task, as much compute")
-TIMES_AS_LONG = 3
+TIMES_AS_LONG = 3.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +129,7 @@ def plan(labels: Labels, steps: int) -> list[Run]:
         *single,
         Run(PLAIN, labels, options(seed, steps)),
         Run(CONTROLS[0], labels, options(seed, steps, network=wider)),
-        Run(CONTROLS[1], labels, options(seed, TIMES_AS_LONG * steps)),
+        Run(CONTROLS[1], labels, options(seed, round(TIMES_AS_LONG * steps))),
         Run(DEFAULT, labels, default(seed, steps)),
         Run(ORACLE, dataclasses.replace(labels, regime="full"), options(seed, steps)),
     ]

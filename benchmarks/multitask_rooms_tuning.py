@@ -1,7 +1,8 @@
 """Which learning rate and loss weights suit each way to train on rooms, with equal effort for all?
 
 What `benchmarks/multitask_rooms.py` holds fixed is chosen here, on validation images and on seeds
-that are not measured there. Every way to train gets the same candidates. Rooms are rendered.
+that are not measured there. Every way to train gets the same candidates; the default's student has
+those of its teacher, with derived labels. Rooms are rendered.
 """
 
 import dataclasses

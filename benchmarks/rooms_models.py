@@ -6,7 +6,6 @@ rendered, not photographed. Shapes: N training images, T tasks.
 """
 
 import concurrent.futures
-import copy
 import dataclasses
 import fcntl
 import multiprocessing
@@ -19,17 +18,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from multitask_rooms import options
 from rooms_training import SIZE, TASKS, WORK, Labels, labeled_rooms
 
 Bools = npt.NDArray[np.bool_]
-
-NETWORK: dict[str, Any] = {
-    "encoder": {"width": 16, "levels": 4, "stem_stride": 2},
-    "decoder_width": 32,
-    "task_blocks": 1,
-}
-DENOISER: dict[str, Any] = {"steps": 2, "token_width": 64, "token_stride": 4}
-WEIGHTS = {"depth": 2.0, "normals": 8.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +36,8 @@ class Scale:
     """
 
     quick: bool
-    images: int = 600
-    steps: int = 1200
+    images: int = 300
+    steps: int = 800
     seeds: tuple[int, ...] = (0, 1, 2)
 
     @classmethod
@@ -55,21 +47,7 @@ class Scale:
 
     def config(self, seed: int, **changes: Any) -> dict[str, Any]:
         """Options of the train stage: the plain multi-task model, unless changed."""
-        every = max(self.steps // 6, 1)
-        return {
-            "tasks": list(TASKS),
-            "network": copy.deepcopy(NETWORK),
-            "optimizer": {"steps": self.steps, "batch_size": 16, "learning_rate": 2e-3},
-            "loss": {"weights": dict(WEIGHTS)},
-            "loop": {
-                "seed": seed,
-                "device": "cpu",
-                "augment": {"symmetry": "flip"},
-                "evaluate_every": every,
-                "checkpoint_every": every,
-            },
-            **changes,
-        }
+        return options(seed, self.steps, **changes)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from multitask_rooms import DENOISER
 from report import arguments, report
 from rooms_models import (
-    DENOISER,
     Job,
     Scale,
     headline,
@@ -69,7 +69,7 @@ def make_all(scale: Scale, seed: int, folder: Path) -> dict[str, Job]:
 def student_config(scale: Scale, seed: int) -> dict[str, Any]:
     """A student begins at its teacher's weights, with half the rate."""
     config = scale.config(seed)
-    del config["network"]  # its teacher's
+    del config["network"], config["derive"]  # the network is its teacher's
     config["optimizer"]["learning_rate"] /= 2
     return config
 

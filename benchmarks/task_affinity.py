@@ -8,8 +8,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from multitask_rooms import DENOISER
 from report import arguments, report
-from rooms_models import DENOISER, Job, Scale, make_models, one_label, rooms
+from rooms_models import Job, Scale, make_models, one_label, rooms
 from rooms_training import TASKS, WORK
 
 

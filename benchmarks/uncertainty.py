@@ -9,8 +9,9 @@ import dataclasses
 import statistics
 from pathlib import Path
 
+from multitask_rooms import DENOISER
 from report import arguments, report
-from rooms_models import DENOISER, Job, Scale, make_models, one_label, rooms
+from rooms_models import Job, Scale, make_models, one_label, rooms
 from rooms_training import TASKS
 
 NOISE_SCALES = (1.0, 8.0)

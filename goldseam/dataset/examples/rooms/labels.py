@@ -65,7 +65,7 @@ DERIVATIONS = (
     ),
 )
 # true of these rooms, and not declared: where labels are missing for a reason, models that learn
-# from them are worse (the row "default, all derivations" of benchmarks/multitask_parts.py)
+# from them are worse (the row "boundaries too" of benchmarks/multitask_parts.py)
 BOUNDARY_DERIVATIONS = (
     Derivation(
         source="segmentation",
