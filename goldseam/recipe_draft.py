@@ -44,7 +44,7 @@ def draft_recipe(folder: Path) -> str:
             "such task run alone: 'goldseam audit'.",
         )
     if "pretrain" not in sections:
-        train = {key: sections["train"][key] for key in ("tasks", "loop")}
+        train = {"tasks": sections["train"]["tasks"]}
         shared = ("name", "dataset", "audit", "promote")
         kept: dict[str, Any] = {key: sections[key] for key in shared if key in sections}
         sections = {"pipeline": "partial_to_model", **kept, "train": train}
@@ -65,14 +65,16 @@ def draft_sections(dataset: Dataset) -> dict[str, Any]:
         "promote": {"model_name": dataset.info.name, "gates": []},
     }
     if clean:
-        choice = {"select": [f"{name}.{metric_for(tasks[name]).primary}" for name in clean]}
+        # a noisy task among them would have a say in which weights are best
+        primary = [f"{name}.{metric_for(tasks[name]).primary}" for name in clean]
+        choice = {"loop": {"select": primary}} if noisy else {}
         sections["train"] = {
             "tasks": [*clean, *noisy[:1]],
             "transfer": "heads",
             "optimizer": {"transferred_rate": TRANSFERRED_RATE},
-            "loop": choice,
+            **choice,
         }
-        sections["baselines"] = {"scratch": {"tasks": clean, "loop": choice}}
+        sections["baselines"] = {"scratch": {"tasks": clean, **choice}}
     if clean and noisy:
         target = tasks[noisy[0]].noisy_version_of
         chosen = {"loop": {"select": [f"{target}.miou"]}} if target in clean else {}

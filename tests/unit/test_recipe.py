@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from goldseam.dataset.reading import open_dataset
+from goldseam.dataset.writing import write_dataset
 from goldseam.errors import GoldseamError, InvalidRecipe, MissingInput
 from goldseam.recipe import (
     Recipe,
@@ -13,9 +15,11 @@ from goldseam.recipe import (
     resolve_section,
     task_sections,
 )
+from goldseam.recipe.sections import PartialRecipe
 from goldseam.recipe_draft import draft_recipe, draft_sections
 from pipelines import label_audit, partial_to_model
 from pipelines.label_to_model import RECIPES
+from tests.unit.dataset.scenes import scene_info, scene_samples
 
 FOLDERS = [RECIPES]
 ALL_FOLDERS = [RECIPES, label_audit.RECIPES, partial_to_model.RECIPES]
@@ -238,3 +242,29 @@ def test_annotators_that_a_dataset_names_are_compared(tmp_path):
         data = open_source(tmp_path / f"{name}.csv", into=tmp_path / name)
         options = resolve_section("audit", draft_sections(data), [])
         assert options.errors.annotator == ("meta_annotator" if name == "named" else "")
+
+
+def test_a_partial_draft_chooses_by_its_own_tasks(tmp_path):
+    splits = {"train": scene_samples(8, 16), "validation": scene_samples(2, 16, first=50)}
+    write_dataset(tmp_path / "d", scene_info(), splits)
+    (tmp_path / "r.yaml").write_text(draft_recipe(tmp_path / "d"))
+    # with fewer tasks, no metric is left behind that nobody has
+    drafted = draft_sections(open_dataset(tmp_path / "d"))
+    assert resolve_section("train", drafted, ["train.tasks=[depth]"]).loop.select == ()
+    assert load_recipe(tmp_path / "r.yaml").train.tasks == ("regions", "depth", "normals", "edges")
+
+
+@pytest.mark.parametrize(
+    ("student", "own", "steps"), [(None, None, 50), (70, None, 120), (70, 30, 30)]
+)
+def test_the_plain_baseline_trains_as_long_as_model_and_student(student, own, steps):
+    train: dict = {"tasks": ["depth"], "optimizer": {"steps": 50, "learning_rate": 0.5}}
+    if student:
+        train["student"] = {"steps": student}
+    body: dict = {"pipeline": "partial_to_model", "dataset": {"uri": "d"}, "train": train}
+    if own:
+        body["scratch"] = {"optimizer": {"steps": own}}
+    scratch = PartialRecipe.model_validate(body).scratch
+    assert scratch.optimizer.steps == steps
+    assert scratch.optimizer.learning_rate == 0.5
+    assert scratch.student.steps == 0
