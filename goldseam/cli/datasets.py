@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from goldseam.cli import imports, partial
-from goldseam.cli.options import DatasetFolder, Out
+from goldseam.cli.options import DatasetFolder, Out, words
 
 app = typer.Typer(help="Build, check and look at datasets.", no_args_is_help=True)
 app.add_typer(imports.app, name="import")
@@ -55,7 +55,7 @@ def build(
         "train": train,
         "validation": validation,
         "test": test,
-        "tasks": None if tasks is None else tuple(task.strip() for task in tasks.split(",")),
+        "tasks": None if tasks is None else words(tasks),
         "protocol": protocol,
         "models": models,
         "seed": seed,

@@ -21,13 +21,20 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value of the recipe."),
 ]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.", show_default="the recipe's")]
+Device = Annotated[
+    str | None, typer.Option(help="auto, cpu or cuda.", show_default="auto, or the recipe's")
+]
 Out = Annotated[Path, typer.Option(help="Folder to make.")]
 RecipeName = Annotated[
     str | None,
     typer.Option("--recipe", help="Recipe whose section is used.", show_default="what fits DIR"),
 ]
 DatasetFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A dataset folder.")]
+
+
+def words(text: str) -> tuple[str, ...]:
+    """`a,b` as a tuple."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def pipeline(name: str = PIPELINE) -> Any:

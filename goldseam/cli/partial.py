@@ -1,11 +1,12 @@
 """`goldseam dataset partial`: a copy of a dataset whose training labels are partial."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldseam.cli.options import Out
+from goldseam.cli.options import Out, words
 from goldseam.errors import InvalidConfig, OutputExists
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def partial(
         if save_mask.exists() and not replace:
             raise OutputExists(save_mask, "it is not overwritten")
     dataset = open_dataset(source)
-    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    names = words(tasks)
     chosen = _mask(dataset, protocol, mask, names, budget=budget, seed=seed)
     made = apply_mask(dataset, chosen, out, allow_lacking=allow_lacking, replace=replace)
     if save_mask is not None:
@@ -82,7 +83,7 @@ def _mask(
     dataset: "Dataset",
     protocol: str,
     file: Path | None,
-    tasks: list[str],
+    tasks: Sequence[str],
     *,
     budget: float,
     seed: int,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from goldseam.cli.options import Out, checkpoint, log
+from goldseam.cli.options import Out, checkpoint, log, words
 from goldseam.errors import InvalidConfig
 
 ModelFolder = Annotated[
@@ -61,7 +61,7 @@ def predict(
         PredictConfig,
         device=device,
         tiling={"tile": tile, "overlap": overlap, "batch": batch},
-        tasks=_names(tasks),
+        tasks=words(tasks),
         initial=initial,
         arrays=arrays,
         split=split,
@@ -100,16 +100,12 @@ def export(
         ExportConfig,
         format=format_,
         size=_size(size),
-        tasks=_names(tasks),
+        tasks=words(tasks),
         initial=initial,
     )
     result = stage(config, checkpoint(model), out, replace=replace)
     typer.echo(f"{out / result.file}: input {result.input_text()}")
     typer.echo(f"largest difference to the checkpoint: {result.largest_difference:.2g}")
-
-
-def _names(tasks: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in tasks.split(",") if name.strip())
 
 
 def _size(text: str) -> tuple[int, ...]:

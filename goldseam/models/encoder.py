@@ -79,7 +79,8 @@ class AutoEncoder(BackboneEncoder):
             # AutoBackbone.from_pretrained of transformers 5 asks the hub about local folders too
             architecture: Any = MODEL_FOR_BACKBONE_MAPPING[type(config)]
             network = (
-                architecture.from_pretrained(backbone, config=config)
+                # the other format of weights is a pickle
+                architecture.from_pretrained(backbone, config=config, use_safetensors=True)
                 if pretrained
                 else architecture(config)
             )

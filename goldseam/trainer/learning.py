@@ -27,7 +27,7 @@ from goldseam.metrics import Metric, metric_for
 from goldseam.models.checkpoint import CheckpointConfig, Depth, save_checkpoint, transfer
 from goldseam.models.config import DiffusionConfig, ModelConfig, deep_supervision_at
 from goldseam.models.multitask import MultitaskModel
-from goldseam.models.outputs import predicted_by
+from goldseam.models.outputs import Preprocessing, predicted_by
 from goldseam.results import TrainingResult
 from goldseam.trainer.balancing import build_balance
 from goldseam.trainer.config import LearningConfig
@@ -236,13 +236,21 @@ def _start(
     """The model with its first weights, and the names of those that came from `init`."""
     preprocessing = measure_preprocessing(dataset, specs)
     if init is not None:
-        # the copied weights were learned on pixels standardized this way
-        theirs = CheckpointConfig.read(init).preprocessing
-        preprocessing = preprocessing.model_copy(update={"mean": theirs.mean, "std": theirs.std})
+        preprocessing = _as_learned(preprocessing, specs, CheckpointConfig.read(init), depth)
     torch.manual_seed(config.loop.seed)
     model_config = ModelConfig(network=config.network, diffusion=diffusion)
     model = MultitaskModel(model_config, specs, preprocessing, pretrained=init is None)
     return model, () if init is None else transfer(model, init, depth)
+
+
+def _as_learned(
+    ours: Preprocessing, specs: Mapping[str, Task], source: CheckpointConfig, depth: str
+) -> Preprocessing:
+    """Pixels, and values of tasks whose heads are copied, standardized as for the copied weights."""
+    theirs = source.preprocessing
+    copied = predicted_by(source.tasks, specs) if depth in ("heads", "denoiser") else {}
+    scales = {name: theirs.values[head] for name, head in copied.items() if head in theirs.values}
+    return Preprocessing(mean=theirs.mean, std=theirs.std, values=ours.values | scales)
 
 
 def _supervision(model: MultitaskModel, config: LearningConfig) -> MultitaskLoss:

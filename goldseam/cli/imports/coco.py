@@ -24,9 +24,8 @@ from goldseam.cli.imports.options import (
     numbers,
     show,
     split_files,
-    words,
 )
-from goldseam.cli.options import Out
+from goldseam.cli.options import Out, words
 
 
 def coco(

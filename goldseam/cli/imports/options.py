@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from goldseam.cli.options import words
 from goldseam.errors import InvalidConfig
 
 if TYPE_CHECKING:
@@ -85,11 +86,6 @@ def split_files(file: Path | None, **of_split: Path | None) -> Path | dict[str, 
             remedy="Write FILE, or --train FILE --validation FILE --test FILE.",
         )
     return named if file is None else file
-
-
-def words(text: str) -> tuple[str, ...]:
-    """`a,b` as a tuple."""
-    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def numbers(text: str) -> tuple[float, ...]:

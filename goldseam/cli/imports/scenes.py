@@ -14,9 +14,8 @@ from goldseam.cli.imports.options import (
     Seed,
     make_config,
     show,
-    words,
 )
-from goldseam.cli.options import Out, log
+from goldseam.cli.options import Out, log, words
 from goldseam.errors import InvalidConfig, MissingInput
 
 Root = Annotated[

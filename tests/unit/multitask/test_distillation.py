@@ -345,3 +345,12 @@ def test_every_kind_that_can_be_trained_has_a_loss(disc_data):
     predictions = {"n": outputs["n"].clone(), "s": outputs["s"][:, 0].sigmoid()}
     losses = imitation_losses(outputs, predictions, tasks, {}, 1.0)
     assert all(float(loss) == pytest.approx(0, abs=1e-5) for loss in losses.values())
+
+
+def test_copied_heads_keep_the_units_they_were_learned_in(tmp_path, teacher, partly_labeled):
+    theirs = load_checkpoint(teacher).preprocessing.values
+    made = distil(options(steps=1), partly_labeled, teacher, tmp_path / "copied")
+    assert load_checkpoint(made.folder / "checkpoint").preprocessing.values == theirs
+    fresh = options(steps=1, student="own", network=NETWORK)
+    made = distil(fresh, partly_labeled, teacher, tmp_path / "fresh")
+    assert load_checkpoint(made.folder / "checkpoint").preprocessing.values != theirs
