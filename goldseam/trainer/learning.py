@@ -246,7 +246,7 @@ def _start(
 def _as_learned(
     ours: Preprocessing, specs: Mapping[str, Task], source: CheckpointConfig, depth: str
 ) -> Preprocessing:
-    """Pixels, and values of tasks whose heads are copied, standardized as for the copied weights."""
+    """Pixels, and values of tasks whose heads are copied, standardized as the weights expect."""
     theirs = source.preprocessing
     copied = predicted_by(source.tasks, specs) if depth in ("heads", "denoiser") else {}
     scales = {name: theirs.values[head] for name, head in copied.items() if head in theirs.values}
