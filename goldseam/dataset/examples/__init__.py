@@ -9,7 +9,7 @@ from typing import Any
 from goldseam.dataset.schema import DatasetInfo
 from goldseam.errors import InvalidConfig, closest
 
-EXAMPLES = ("coast", "rooms")
+EXAMPLES = ("coast", "rooms", "closet")
 
 
 def build_example(name: str, out: Path, **options: Any) -> DatasetInfo:

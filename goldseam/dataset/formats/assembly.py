@@ -15,6 +15,7 @@ from goldseam.dataset.formats.metadata import MetaKind
 from goldseam.dataset.formats.options import ImportConfig
 from goldseam.dataset.formats.pictures import FILE, Attach, Pictures, row_groups
 from goldseam.dataset.formats.splitting import deal_groups
+from goldseam.dataset.formats.tag_entries import TagCounts
 from goldseam.dataset.schema import PICTURE, SPLITS, DatasetInfo, Split, Task
 from goldseam.dataset.writing import write_tables
 from goldseam.errors import InvalidConfig, InvalidDataset, MissingInput
@@ -30,11 +31,14 @@ class Imported:
         info: what the dataset declares.
         skipped: faulty entries that were left out, by what is wrong with them.
         notes: what else a person should know, one sentence each.
+        tags: how often each category is present, absent, unknown and uncertain; empty where the
+            format has no tags.
     """
 
     info: DatasetInfo
     skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    tags: tuple[TagCounts, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
