@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from goldseam.evaluation.config import EvaluateConfig
     from goldseam.evaluation.stage import evaluate
     from goldseam.finetuning.config import FinetuneConfig
+    from goldseam.finetuning.heads import finetune_categories
     from goldseam.finetuning.stage import finetune
     from goldseam.models.checkpoint import load_checkpoint
     from goldseam.multitask.affinity import AffinityConfig, affinity
@@ -93,6 +94,7 @@ _HOMES = {
     "draw_mask": "dataset.partial.apply",
     "evaluate": "evaluation.stage",
     "finetune": "finetuning.stage",
+    "finetune_categories": "finetuning.heads",
     "import_cityscapes": "dataset.formats",
     "import_coco": "dataset.formats",
     "import_csv": "dataset.formats",
@@ -152,6 +154,7 @@ __all__ = [
     "draw_mask",
     "evaluate",
     "finetune",
+    "finetune_categories",
     "import_cityscapes",
     "import_coco",
     "import_csv",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from goldseam.dataset.partial.apply import PartialLabels
     from goldseam.dataset.partial.masks import LabelMask
+    from goldseam.dataset.partial.tag_protocols import TagScheme
     from goldseam.dataset.reading import Dataset
 
 
@@ -118,3 +119,24 @@ def _histogram(made: "PartialLabels") -> "Table":
         share = percent(kept / before if before else None)
         table.add_row(task, count(before), count(kept), share)
     return table
+
+
+def read_tag_scheme(text: str) -> "TagScheme":
+    """A scheme for tags, written as YAML: `{name: uniform, rate: 0.2}`.
+
+    Raises:
+        InvalidConfig: it is no YAML, or none of the schemes.
+    """
+    import pydantic
+    import yaml
+
+    from goldseam.dataset.partial.tag_protocols import TagScheme
+
+    try:
+        found: TagScheme = pydantic.TypeAdapter(TagScheme).validate_python(yaml.safe_load(text))
+    except (yaml.YAMLError, pydantic.ValidationError) as error:
+        first = error.errors()[0]["msg"] if isinstance(error, pydantic.ValidationError) else error
+        raise InvalidConfig(
+            f"--tag-scheme {text}: {first}.", remedy="Write such as '{name: uniform, rate: 0.2}'."
+        ) from error
+    return found

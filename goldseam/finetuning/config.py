@@ -1,6 +1,6 @@
 """Options of the finetune stage."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -18,6 +18,8 @@ class FinetuneConfig(StageConfig):
         folds: of the cross-validation; whole groups go to one fold.
         minimum_known: known positives, and known negatives, below which a category keeps its head.
         split: whose known labels are used. The network has seen those of `train`.
+        method: `single` solves category by category, `joint` blocks of categories at once; `auto`
+            takes the cheaper.
         device: where features are computed.
         seed: of the folds.
     """
@@ -27,5 +29,6 @@ class FinetuneConfig(StageConfig):
     folds: int = pydantic.Field(default=5, ge=2)
     minimum_known: int = pydantic.Field(default=10, ge=1)
     split: str = "train"
+    method: Literal["auto", "single", "joint"] = "auto"
     device: str = "auto"
     seed: int = 0

@@ -3,24 +3,35 @@
 Convex form of Chong et al., "Category-wise Fine-Tuning" (arXiv 2401.16991): instead of descending
 from the trained head until a validation set says stop, each category's head is the minimum of its
 log-loss plus a ridge towards the trained head, with the strength chosen by cross-validation.
-Legend: N rows, D features, C categories, F features of the reduced problem, K candidates.
+Legend: N rows, D features, C categories, M known rows of a category, K candidates.
 """
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from goldseam.errors import InvalidConfig
+from goldseam.finetuning.blocks import block_fits, joint_is_cheaper
 from goldseam.finetuning.config import PENALTIES
-from goldseam.finetuning.logistic import Floats, Minimum, log_loss, minimize, rescale
+from goldseam.finetuning.folds import Integers
+from goldseam.finetuning.known import (
+    FeatureRows,
+    KnownLabels,
+    ScaledRows,
+    check_options,
+    check_shapes,
+    check_values,
+    read_rows,
+)
+from goldseam.finetuning.logistic import Floats, Minimum, minimize, minimize_dual
+from goldseam.finetuning.penalties import Coordinates, Found, refit, screen
 from goldseam.progress import progress
 
-# in cross-validation the objective need only be right to the digits by which candidates differ
-SCREENING_TOLERANCE = 1e-3
 CONVERGED = 1e-6
+Method = Literal["auto", "single", "joint"]
+Head = tuple[Floats, float]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,12 +46,16 @@ class HeadFit:
             re-scaled.
         kept: True when this is the trained head, unchanged.
         why: one sentence.
-        known_present: known positives.
-        known_absent: known negatives.
+        known_present: known positives that count.
+        known_absent: known negatives that count.
         log_loss_before: of the trained head, per known label; None without known labels.
         log_loss_after: cross-validated, per known label, of the head that was chosen. The least of
             all candidates, hence slightly optimistic.
         gradient_norm: of the objective at the minimum, in scaled features; None when kept.
+        row_M: rows of the known labels that count.
+        fold_M: fold of each in the cross-validation.
+        margin_before_M: margin of each by the trained head.
+        held_out_margin_M: margin of each by the chosen head, fit without its fold.
     """
 
     category: str
@@ -54,46 +69,35 @@ class HeadFit:
     log_loss_before: float | None
     log_loss_after: float | None
     gradient_norm: float | None
+    row_M: Integers
+    fold_M: Integers
+    margin_before_M: Floats
+    held_out_margin_M: Floats
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class KnownRows:
-    """The known labels of one category, with features that are cheap to solve in.
+def minimize_ridge(
+    feature_MD: Floats,
+    present_M: Floats,
+    offset_M: Floats,
+    penalty: float,
+    *,
+    weight_M: Floats | None = None,
+) -> Minimum:
+    """The minimum of a single problem by the cheaper form: dual where rows are fewer than features.
 
-    Features are centered and divided by one number, the root of their mean variance, so that a
-    penalty means the same whatever their unit. With fewer rows than features the minimum lies in
-    the span of the rows: there the problem is solved, exactly, in as many dimensions as rows.
+    Args:
+        feature_MD: rows of known labels.
+        present_M: their labels, 0 to 1.
+        offset_M: margin of the head that the penalty pulls towards.
+        penalty: positive.
+        weight_M: how much each row counts; 1 by default.
     """
-
-    feature_NF: Floats
-    present_N: Floats
-    margin_N: Floats
-    center_D: Floats
-    scale: float
-    basis_DF: Floats | None
-
-    @classmethod
-    def of(cls, feature_ND: Floats, present_N: Floats, margin_N: Floats) -> "KnownRows":
-        """Prepare a category's known rows: features, labels, margins of the trained head."""
-        center_D = feature_ND.mean(axis=0)
-        scale = float(np.sqrt(feature_ND.var(axis=0).mean()))
-        if scale <= 1e-12 * float(np.abs(center_D).max()):
-            scale = 1.0  # features that differ by rounding only
-        scaled_ND = (feature_ND - center_D) / scale
-        if len(scaled_ND) >= scaled_ND.shape[1]:
-            return cls(scaled_ND, present_N, margin_N, center_D, scale, None)
-        basis_DF, triangle_FN = np.linalg.qr(scaled_ND.T)
-        return cls(triangle_FN.T, present_N, margin_N, center_D, scale, basis_DF)
-
-    def in_feature_space(self, minimum: Minimum) -> tuple[Floats, float]:
-        """What a minimum adds to weights and intercept of the head on unscaled features."""
-        weight_D = minimum.weight_F if self.basis_DF is None else self.basis_DF @ minimum.weight_F
-        weight_D = weight_D / self.scale
-        return weight_D, minimum.intercept - float(weight_D @ self.center_D)
+    form = minimize_dual if len(feature_MD) < feature_MD.shape[1] else minimize
+    return form(feature_MD, present_M, offset_M, penalty, weight_N=weight_M)
 
 
 def fit_heads(
-    features_ND: npt.NDArray[Any],
+    features_ND: FeatureRows,
     labels_NC: npt.NDArray[np.int8],
     weight_CD: npt.NDArray[Any],
     bias_C: npt.NDArray[Any],
@@ -102,20 +106,24 @@ def fit_heads(
     penalties: Sequence[float] = PENALTIES,
     folds: int = 5,
     groups: Sequence[str] | None = None,
+    sample_weight_NC: npt.NDArray[Any] | None = None,
     min_known: int = 10,
     seed: int = 0,
+    method: Method = "auto",
+    device: str = "cpu",
 ) -> list[HeadFit]:
     """Fit each category's head anew on its known labels, or keep it where that does not help.
 
     Candidates, from the simplest: the trained head; the trained head with slope and intercept
     re-scaled (Platt); and for each penalty p, from the largest, the minimum over (w, b) of
-    sum of log-losses + p / 2 * v * |w - w0|^2, where (w0, b0) is the re-scaled head and v the mean
-    variance of the features over the category's known rows. The candidate with the least
+    sum of weighted log-losses + p / 2 * v * |w - w0|^2, where (w0, b0) is the re-scaled head and v
+    the mean variance of the features over the category's known rows. The candidate with the least
     cross-validated log-loss is taken, the simplest of equal ones. The intercept is penalized by
-    1e-8 only.
+    1e-8 only. Cross-validation assumes that different groups are independent and that the known
+    labels are a fair sample of those the head will meet.
 
     Args:
-        features_ND: what the classifier reads, one row an image.
+        features_ND: what the classifier reads, one row an image; any array, or `ShardedFeatures`.
         labels_NC: 1 present, 0 absent, -1 unknown. Rows that do not know a category are not read
             for it, neither label nor features.
         weight_CD: weights of the trained heads.
@@ -124,8 +132,15 @@ def fit_heads(
         penalties: candidates, positive.
         folds: of the cross-validation, at least 2.
         groups: group of each row; a group never stands in two folds. None: rows are independent.
+        sample_weight_NC: how much each label counts, not negative; 0 is as good as unknown, and the
+            weights of unknown labels are never read. None: each counts once. The penalty's scale
+            and the counts of known labels go by labels, not by weights.
         min_known: known positives, and known negatives, that a category needs to be fit.
         seed: of the folds.
+        method: `single` solves category by category, `joint` blocks of categories at once; `auto`
+            takes what costs fewer multiplications, and `joint` on a GPU. Both reach the same
+            minimum; in a block, the order in which it is approached depends on the others.
+        device: `cpu` or a CUDA device.
 
     Returns:
         A fit a category.
@@ -135,222 +150,145 @@ def fit_heads(
     """
     labels_NC = np.asarray(labels_NC)
     weight_CD, bias_C = np.asarray(weight_CD, np.float64), np.asarray(bias_C, np.float64)
-    _check_shapes(features_ND, labels_NC, weight_CD, bias_C, categories=categories, groups=groups)
-    _check_options(labels_NC, penalties, folds, min_known)
+    if sample_weight_NC is not None:
+        sample_weight_NC = np.asarray(sample_weight_NC)
+    arrays = (features_ND, labels_NC, weight_CD, bias_C, sample_weight_NC)
+    check_shapes(*arrays, categories=categories, groups=groups)
+    check_values(labels_NC, sample_weight_NC)
+    check_options(penalties, folds, min_known)
     group_N = (
         np.arange(len(labels_NC)) if groups is None else np.unique(groups, return_inverse=True)[1]
     )
+    known = [
+        KnownLabels.of(
+            name,
+            labels_NC[:, c],
+            None if sample_weight_NC is None else sample_weight_NC[:, c],
+            group_N,
+            folds=folds,
+            min_known=min_known,
+            rng=np.random.default_rng((seed, c)),
+        )
+        for c, name in enumerate(categories)
+    ]
+    strengths = sorted(set(penalties), reverse=True)
+    if method == "auto":
+        method = _cheaper(known, features_ND.shape[1], (folds + 1) * len(strengths), device)
+    heads = [(weight_CD[c], float(bias_C[c])) for c in range(len(known))]
+    if method == "joint":
+        return _fit_jointly(features_ND, known, heads, strengths, device)
     fits = []
     with progress("fit heads", total=len(categories)) as step:
-        for c, name in enumerate(categories):
-            known = np.flatnonzero(labels_NC[:, c] != -1)
-            feature_ND = _known_features(features_ND, known, name)
-            present_N = (labels_NC[known, c] == 1).astype(np.float64)
-            fold_N = _folds(present_N, group_N[known], folds, np.random.default_rng((seed, c)))
-            head = (weight_CD[c], float(bias_C[c]))
-            fit = _fit(
-                name, feature_ND, present_N, fold_N, head, penalties=penalties, min_known=min_known
-            )
-            fits.append(fit)
-            step(note=name)
+        for one, head in zip(known, heads, strict=True):
+            fits.append(_fit_alone(features_ND, one, head, strengths))
+            step(note=one.category)
     return fits
 
 
-def _fit(
-    category: str,
-    feature_ND: Floats,
-    present_N: Floats,
-    fold_N: npt.NDArray[np.intp],
-    head: tuple[Floats, float],
-    *,
-    penalties: Sequence[float],
-    min_known: int,
+def _cheaper(
+    known: Sequence[KnownLabels], features: int, problems: int, device: str
+) -> Literal["single", "joint"]:
+    fit = [one for one in known if not one.reason]
+    if not fit:
+        return "single"
+    if device != "cpu":
+        return "joint"
+    rows = len(np.unique(np.concatenate([one.row_N for one in fit])))
+    counts = [len(one.row_N) for one in fit]
+    return "joint" if joint_is_cheaper(rows, features, counts, problems) else "single"
+
+
+def _fit_alone(
+    features: FeatureRows, known: KnownLabels, head: Head, penalties: list[float]
 ) -> HeadFit:
-    """The best head of one category, whose known rows are given."""
-    weight_D, bias = head
-    margin_N = feature_ND @ weight_D + bias
-    presents = int(present_N.sum())
-    before = float(log_loss(margin_N, present_N).mean()) if len(present_N) else None
-    kept = HeadFit(
-        category=category,
-        weight_D=weight_D.copy(),
-        bias=bias,
+    """The best head of one category, from its own rows alone."""
+    feature_MD = read_rows(features, known.row_N, known.category)
+    margin_M = feature_MD @ head[0] + head[1]
+    if known.reason:
+        return _kept(known, head, margin_M, known.reason)
+    scaled = ScaledRows.of(feature_MD)
+    coordinates = Coordinates.of(scaled.feature_ND)
+    screening = screen(known, margin_M, coordinates, penalties)
+    best = int(np.argmin(screening.loss_K))
+    weight_D, bias = screening.rescaled.head(*head)
+    norm = screening.rescaled.gradient_norm
+    if best > 1:
+        offset_M = screening.rescaled.margins(margin_M)[:, -1]
+        minimum = refit(
+            scaled, known, offset_M, penalties[best - 2], coordinates, screening.start_LR[best - 2]
+        )
+        added_D, added = scaled.unscaled(minimum.weight_F, minimum.intercept)
+        weight_D, bias, norm = weight_D + added_D, bias + added, minimum.gradient_norm
+    found = Found(screening.held_out_KN, screening.loss_K, best, weight_D, bias, norm)
+    return _conclude(known, head, found, penalties)
+
+
+def _fit_jointly(
+    features: FeatureRows,
+    known: Sequence[KnownLabels],
+    heads: Sequence[Head],
+    penalties: list[float],
+    device: str,
+) -> list[HeadFit]:
+    """The best heads of all categories, block by block."""
+    ready = [c for c, one in enumerate(known) if not one.reason]
+    found = block_fits(
+        features, [known[c] for c in ready], [heads[c] for c in ready], penalties, device
+    )
+    fits = []
+    with progress("fit heads", total=len(known)) as step:
+        for one, head in zip(known, heads, strict=True):
+            if one.reason:
+                margin_M = read_rows(features, one.row_N, one.category) @ head[0] + head[1]
+                fits.append(_kept(one, head, margin_M, one.reason))
+            else:
+                fits.append(_conclude(one, head, next(found), penalties))
+            step(note=one.category)
+    return fits
+
+
+def _kept(known: KnownLabels, head: Head, margin_M: Floats, why: str) -> HeadFit:
+    """The trained head, unchanged."""
+    presents, loss = int(known.present_N.sum()), known.loss(margin_M)
+    return HeadFit(
+        category=known.category,
+        weight_D=head[0].copy(),
+        bias=head[1],
         penalty=None,
         kept=True,
-        why="",
+        why=why,
         known_present=presents,
-        known_absent=len(present_N) - presents,
-        log_loss_before=before,
-        log_loss_after=before,
+        known_absent=len(known.row_N) - presents,
+        log_loss_before=loss,
+        log_loss_after=loss,
         gradient_norm=None,
+        row_M=known.row_N,
+        fold_M=known.fold_N,
+        margin_before_M=margin_M,
+        held_out_margin_M=margin_M,
     )
-    reason = _too_few(kept, present_N, fold_N, min_known)
-    if reason or before is None:
-        return dataclasses.replace(kept, why=reason)
-    known = KnownRows.of(feature_ND, present_N, margin_N)
-    strengths = sorted(set(penalties), reverse=True)
-    loss_K = _cross_validate(known, fold_N, strengths)
-    best = int(np.argmin(loss_K))
-    if best == 0:
+
+
+def _conclude(known: KnownLabels, head: Head, found: Found, penalties: list[float]) -> HeadFit:
+    """The chosen head, or the trained one where none is better or the fit is not exact."""
+    before = float(found.loss_K[0])
+    kept = _kept(known, head, found.held_out_KN[0], "")
+    if found.best == 0:
         return dataclasses.replace(kept, why=f"No candidate has a log-loss under {before:.4f}.")
-    penalty = strengths[best - 2] if best > 1 else None
-    weight_D, bias, gradient_norm = _refit(known, head, penalty)
-    if gradient_norm > CONVERGED:
-        why = f"The fit did not converge (gradient norm {gradient_norm:.1e})."
+    if not found.gradient_norm <= CONVERGED:
+        why = f"The fit did not converge (gradient norm {found.gradient_norm:.1e})."
         return dataclasses.replace(kept, why=why)
-    after = float(loss_K[best])
+    after = float(found.loss_K[found.best])
+    penalty = penalties[found.best - 2] if found.best > 1 else None
     how = "Slope and intercept re-scaled" if penalty is None else f"Refit with penalty {penalty:g}"
     return dataclasses.replace(
         kept,
-        weight_D=weight_D,
-        bias=bias,
+        weight_D=found.weight_D,
+        bias=found.bias,
         penalty=penalty,
         kept=False,
         why=f"{how}: cross-validated log-loss {before:.4f} before, {after:.4f} after.",
         log_loss_after=after,
-        gradient_norm=gradient_norm,
+        gradient_norm=found.gradient_norm,
+        held_out_margin_M=found.held_out_KN[found.best],
     )
-
-
-def _refit(
-    known: KnownRows, head: tuple[Floats, float], penalty: float | None
-) -> tuple[Floats, float, float]:
-    """Weights, intercept and gradient norm on all known rows; only re-scaled without a penalty."""
-    slope, intercept, gradient_norm = rescale(known.margin_N, known.present_N)
-    weight_D, bias = slope * head[0], slope * head[1] + intercept
-    if penalty is None:
-        return weight_D, bias, gradient_norm
-    offset_N = slope * known.margin_N + intercept
-    minimum = minimize(known.feature_NF, known.present_N, offset_N, penalty)
-    added_D, added = known.in_feature_space(minimum)
-    return weight_D + added_D, bias + added, minimum.gradient_norm
-
-
-def _cross_validate(
-    known: KnownRows, fold_N: npt.NDArray[np.intp], penalties: list[float]
-) -> Floats:
-    """Mean held-out log-loss of the trained head, the re-scaled head, and each penalty; `K`."""
-    loss_KN = np.empty((2 + len(penalties), len(fold_N)))
-    loss_KN[0] = log_loss(known.margin_N, known.present_N)
-    for fold in range(int(fold_N.max()) + 1):
-        held, train = fold_N == fold, fold_N != fold
-        slope, intercept, _ = rescale(known.margin_N[train], known.present_N[train])
-        offset_N = slope * known.margin_N + intercept
-        loss_KN[1, held] = log_loss(offset_N[held], known.present_N[held])
-        minimum = None
-        for k, penalty in enumerate(penalties, start=2):
-            minimum = minimize(
-                known.feature_NF[train],
-                known.present_N[train],
-                offset_N[train],
-                penalty,
-                start=minimum,
-                tolerance=SCREENING_TOLERANCE,
-            )
-            margin_N = offset_N[held] + known.feature_NF[held] @ minimum.weight_F
-            loss_KN[k, held] = log_loss(margin_N + minimum.intercept, known.present_N[held])
-    return np.asarray(loss_KN.mean(axis=1), np.float64)
-
-
-def _folds(
-    present_N: Floats, group_N: npt.NDArray[np.intp], folds: int, rng: np.random.Generator
-) -> npt.NDArray[np.intp]:
-    """A fold for each row: groups whole, positives and negatives spread evenly.
-
-    Groups are dealt from the heaviest to the fold that holds least, where a group weighs its share
-    of the positives plus its share of the negatives; equal ones in random order.
-    """
-    _, group_N = np.unique(group_N, return_inverse=True)
-    presents_G = np.bincount(group_N, weights=present_N)
-    absents_G = np.bincount(group_N, weights=1 - present_N)
-    weight_G = presents_G / max(1, presents_G.sum()) + absents_G / max(1, absents_G.sum())
-    order = rng.permutation(len(weight_G))
-    order = order[np.argsort(-weight_G[order], kind="stable")]
-    load_K = np.zeros(min(folds, len(order)))
-    fold_G = np.zeros(len(order), np.intp)
-    for group in order:
-        fold_G[group] = load_K.argmin()
-        load_K[fold_G[group]] += weight_G[group]
-    return fold_G[group_N]
-
-
-def _too_few(kept: HeadFit, present_N: Floats, fold_N: npt.NDArray[np.intp], min_known: int) -> str:
-    """Why the category cannot be fit; empty when it can."""
-    if min(kept.known_present, kept.known_absent) < min_known:
-        return (
-            f"{kept.known_present} known present and {kept.known_absent} known absent labels, "
-            f"fewer than the {min_known} of each that a fit needs."
-        )
-    train_parts = [present_N[fold_N != fold] for fold in range(int(fold_N.max()) + 1)]
-    if any(part.size == 0 or part.min() == part.max() for part in train_parts):
-        return "The known labels stand in too few groups to cross-validate."
-    return ""
-
-
-def _known_features(
-    features_ND: npt.NDArray[Any], known: npt.NDArray[np.intp], name: str
-) -> Floats:
-    feature_ND = np.asarray(features_ND[known], np.float64)
-    finite_N = np.isfinite(feature_ND).all(axis=1)
-    if not finite_N.all():
-        row = int(known[np.flatnonzero(~finite_N)[0]])
-        raise InvalidConfig(
-            f"features, row {row} (known for category '{name}'): a value is NaN or infinite.",
-            remedy="Look for a bad image, or for a model that has diverged.",
-        )
-    return feature_ND
-
-
-def _check_shapes(
-    features_ND: npt.NDArray[Any],
-    labels_NC: npt.NDArray[Any],
-    weight_CD: Floats,
-    bias_C: Floats,
-    *,
-    categories: Sequence[str],
-    groups: Sequence[str] | None,
-) -> None:
-    count = len(categories)
-    fits = (
-        features_ND.ndim == 2
-        and labels_NC.shape == (len(features_ND), count)
-        and weight_CD.shape == (count, features_ND.shape[1])
-        and bias_C.shape == (count,)
-        and (groups is None or len(groups) == len(features_ND))
-    )
-    if not fits:
-        raise InvalidConfig(
-            f"features {features_ND.shape}, labels {labels_NC.shape}, weight {weight_CD.shape}, "
-            f"bias {bias_C.shape}, {count} categories"
-            + ("" if groups is None else f" and {len(groups)} groups")
-            + " do not fit; expected N D, N C, C D, C.",
-            remedy="Hand over one row of features, labels and group an image.",
-        )
-    if not (np.isfinite(weight_CD).all() and np.isfinite(bias_C).all()):
-        raise InvalidConfig(
-            "a weight or bias of the trained heads is NaN or infinite.",
-            remedy="Start from a model that has not diverged.",
-        )
-
-
-def _check_options(
-    labels_NC: npt.NDArray[Any], penalties: Sequence[float], folds: int, min_known: int
-) -> None:
-    wrong_NC = ~np.isin(labels_NC, (-1, 0, 1))
-    if wrong_NC.any():
-        row, column = np.argwhere(wrong_NC)[0]
-        raise InvalidConfig(
-            f"labels, row {row}, column {column}: {labels_NC[row, column]}, expected 1 (present), "
-            "0 (absent) or -1 (unknown).",
-            remedy="Mark unknown labels with -1.",
-        )
-    if not all(np.isfinite(penalty) and penalty > 0 for penalty in penalties):
-        raise InvalidConfig(
-            f"penalties {tuple(penalties)} are not all positive and finite.",
-            remedy="Leave out 0: without a penalty a separable category has no best head.",
-        )
-    if folds < 2 or min_known < 1:
-        raise InvalidConfig(
-            f"folds is {folds} and min_known {min_known}, expected at least 2 and at least 1.",
-            remedy="Raise them.",
-        )

@@ -79,6 +79,7 @@ def _fit(config: FinetuneConfig, dataset: Dataset, network: MultitaskModel) -> l
         folds=config.folds,
         groups=cached.groups,
         min_known=config.minimum_known,
+        method=config.method,
         seed=config.seed,
     )
 

@@ -20,13 +20,13 @@ from goldseam.cli.imports.options import (
     TestFile,
     TrainFile,
     ValidationFile,
+    assigned,
     make_config,
     numbers,
     show,
     split_files,
 )
 from goldseam.cli.options import Out, words
-from goldseam.errors import InvalidConfig
 
 COLUMNS = "Columns and values"
 GroupColumn = Annotated[str, typer.Option(rich_help_panel=SPLITS, help="Names the group.")]
@@ -50,6 +50,15 @@ Uncertain = Annotated[
     str,
     typer.Option(
         help="What uncertain is taken for: unknown, present, absent.", rich_help_panel=COLUMNS
+    ),
+]
+UncertainOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--uncertain-of",
+        metavar="CATEGORY=STATE",
+        help="The same for one category; repeatable.",
+        rich_help_panel=COLUMNS,
     ),
 ]
 Conflicts = Annotated[
@@ -86,6 +95,7 @@ def csv_labels(
     drop: Drop = "",
     value: Meaning = None,
     uncertain: Uncertain = "unknown",
+    uncertain_of: UncertainOf = None,
     conflicts: Conflicts = "error",
     delimiter: Column = ",",
     encoding: Column = "utf8",
@@ -115,18 +125,10 @@ def csv_labels(
         split_column=split_column,
         source_column=source_column,
         annotator_column=annotator_column,
-        values=dict(_meaning(one) for one in value or ()),
+        values=assigned("--value", value),
         uncertain=uncertain,
+        uncertain_of=assigned("--uncertain-of", uncertain_of),
         conflicts=conflicts,
     )
     files = split_files(file, train=train, validation=validation, test=test)
     show(out, import_csv(files, out, images=images, config=config, replace=replace))
-
-
-def _meaning(given: str) -> tuple[str, str]:
-    text, equals, state = given.rpartition("=")
-    if not equals:
-        raise InvalidConfig(
-            f"--value {given} has no '='.", remedy="Write TEXT=present|absent|unknown|uncertain."
-        )
-    return text, state

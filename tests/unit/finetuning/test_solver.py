@@ -9,8 +9,9 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from goldseam.errors import InvalidConfig
+from goldseam.finetuning.folds import group_folds
 from goldseam.finetuning.logistic import log_loss, minimize, rescale
-from goldseam.finetuning.solver import _folds, fit_heads
+from goldseam.finetuning.solver import fit_heads
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -268,13 +269,13 @@ def test_the_same_seed_gives_the_same_heads_whatever_else_is_fit():
 def test_folds_keep_groups_whole_and_labels_even():
     rng = np.random.default_rng(0)
     present_N = (rng.random(400) < 0.15).astype(float)
-    alone_N = _folds(present_N, np.arange(400), 5, rng)
+    alone_N = group_folds(present_N, np.arange(400), 5, rng)
     counts = np.bincount(alone_N, weights=present_N)
     assert counts.max() - counts.min() <= 1
     # a positive weighs as much as the negatives per positive, so sizes differ by no more than that
     assert np.ptp(np.bincount(alone_N)) <= 1 / present_N.mean()
     group_N = rng.integers(0, 40, 400)
-    fold_N = _folds(present_N, group_N, 5, rng)
+    fold_N = group_folds(present_N, group_N, 5, rng)
     assert set(fold_N) == set(range(5))
     for group in range(40):
         assert len(set(fold_N[group_N == group])) == 1

@@ -1,0 +1,271 @@
+"""Category-wise fine-tuning for any model: arrays in, new heads and a report out.
+
+Legend: N images, D features, C categories, M known labels of a category, R weightings of a
+bootstrap (the first counts each label once), G clusters of groups.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from goldseam.errors import InvalidConfig, closest
+from goldseam.finetuning.config import PENALTIES
+from goldseam.finetuning.known import FeatureRows, check_shapes
+from goldseam.finetuning.logistic import Floats, log_loss
+from goldseam.finetuning.own_features import read_features
+from goldseam.finetuning.resampling import clusters_of, estimate, weightings
+from goldseam.finetuning.solver import HeadFit, Method, fit_heads
+from goldseam.metrics.sums import ratio
+from goldseam.metrics.tags import _ranking as ranking
+from goldseam.page import count
+from goldseam.results import Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One score of a category's trained head and of the head that replaces it.
+
+    Attributes:
+        before: of the trained head on the known labels.
+        after: of the new head, each label scored by a fit that has not seen its group.
+        change: after minus before, on the same labels.
+    """
+
+    before: Estimate
+    after: Estimate
+    change: Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class CategoryReport:
+    """What fine-tuning did to one category.
+
+    Attributes:
+        category: its name.
+        known_present: known positives that count.
+        known_absent: known negatives that count.
+        kept: True when the trained head stays.
+        why: one sentence.
+        penalty: ridge penalty chosen by cross-validation; None when kept or only re-scaled.
+        gradient_norm: of the objective at the new head, in scaled features; None when kept.
+        log_loss: per known label, in nats.
+        ap: average precision; None within where positives or negatives are missing.
+        auc: area under the ROC curve, likewise.
+    """
+
+    category: str
+    known_present: int
+    known_absent: int
+    kept: bool
+    why: str
+    penalty: float | None
+    gradient_norm: float | None
+    log_loss: Comparison
+    ap: Comparison
+    auc: Comparison
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FinetunedHeads:
+    """New heads and what was done.
+
+    Attributes:
+        weight_CD: float64.
+        bias_C: float64.
+        categories: a report each.
+        fits: what the reports were made from: held-out margins, folds, rows.
+    """
+
+    weight_CD: Floats
+    bias_C: Floats
+    categories: tuple[CategoryReport, ...]
+    fits: tuple[HeadFit, ...] = dataclasses.field(repr=False)
+
+    @property
+    def sentence(self) -> str:
+        """What happened, in one sentence."""
+        replaced = sum(not report.kept for report in self.categories)
+        return (
+            f"{count(replaced)} of {count(len(self.categories))} classifiers were replaced; the "
+            "others stay as they were."
+        )
+
+
+def finetune_categories(
+    features: FeatureRows | Path | str,
+    labels: npt.NDArray[Any],
+    weight: npt.NDArray[Any],
+    bias: npt.NDArray[Any],
+    *,
+    categories: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
+    image_ids: Sequence[str] | None = None,
+    sample_weight: npt.NDArray[Any] | None = None,
+    penalties: Sequence[float] = PENALTIES,
+    folds: int = 5,
+    min_known: int = 10,
+    seed: int = 0,
+    resamples: int = 200,
+    method: Method = "auto",
+    device: str = "cpu",
+) -> FinetunedHeads:
+    """Repair the linear classifiers of a multi-label model on the labels that somebody gave.
+
+    Works for any model that ends in one logistic regression a category. The features should not
+    come from images that the network has learned by heart: then its margins on known labels are too
+    good, and nothing is found to repair. Intervals are 95 % bootstrap intervals over groups; they
+    hold the folds and the choice of the penalty fixed, so they are somewhat narrow.
+
+    Source: Chong et al., "Category-wise Fine-Tuning" (arXiv 2401.16991), in a convex form; see
+    `goldseam.finetuning.solver.fit_heads`.
+
+    Args:
+        features: `N D`, an array, `ShardedFeatures`, or a `.npy` or `.parquet` file.
+        labels: `N C`: 1 present, 0 absent, -1 unknown. Unknown labels are never read.
+        weight: `C D`, of the trained heads.
+        bias: `C`.
+        categories: names; numbers by default.
+        only: names of the categories to repair; the others keep their heads. All by default.
+        groups: unit of leakage of each image (patient, scene); None where images are independent.
+        image_ids: of the rows of `labels`; finds them in a Parquet file.
+        sample_weight: `N C`, how much each known label counts, not negative; 1 by default.
+        penalties: candidates, positive.
+        folds: of the cross-validation; whole groups go to one fold.
+        min_known: known positives, and known negatives, that a category needs to be fit.
+        seed: of folds and draws.
+        resamples: draws for the intervals; 0 leaves them out.
+        method: see `fit_heads`.
+        device: `cpu` or a CUDA device.
+
+    Raises:
+        InvalidConfig: shapes or values are not as said, or `only` names no such category.
+        InvalidArray: a file of features is not as said.
+        MissingInput: it cannot be read.
+    """
+    labels, weight, bias = np.asarray(labels), np.asarray(weight), np.asarray(bias)
+    names = [str(c) for c in range(len(weight))] if categories is None else list(categories)
+    if isinstance(features, Path | str):
+        features = read_features(Path(features), image_ids)
+    weight_CD, bias_C = weight.astype(np.float64), bias.astype(np.float64)
+    weights_NC = None if sample_weight is None else np.asarray(sample_weight)
+    check_shapes(features, labels, weight_CD, bias_C, weights_NC, categories=names, groups=groups)
+    chosen = _chosen(names, only)
+    # a category that is not named is as one of which nothing is known; so its place stays, and
+    # with it the folds of the others
+    fits = fit_heads(
+        features,
+        np.where(np.isin(np.arange(len(names)), chosen), labels, -1),
+        weight_CD,
+        bias_C,
+        categories=names,
+        penalties=penalties,
+        folds=folds,
+        groups=groups,
+        sample_weight_NC=weights_NC,
+        min_known=min_known,
+        seed=seed,
+        method=method,
+        device=device,
+    )
+    reports = tuple(
+        report_category(
+            fits[c],
+            labels[fits[c].row_M, c],
+            groups=groups,
+            weight_M=None if weights_NC is None else weights_NC[fits[c].row_M, c],
+            resamples=resamples,
+            seed=seed,
+        )
+        for c in chosen
+    )
+    return FinetunedHeads(
+        weight_CD=np.stack([fit.weight_D for fit in fits]),
+        bias_C=np.asarray([fit.bias for fit in fits]),
+        categories=reports,
+        fits=tuple(fits[c] for c in chosen),
+    )
+
+
+def _chosen(names: list[str], only: Sequence[str] | None) -> list[int]:
+    if only is None:
+        return list(range(len(names)))
+    for name in only:
+        if name not in names:
+            raise InvalidConfig(
+                f"there is no category '{name}'.", remedy=f"Closest: {closest(name, names)}."
+            )
+    return [c for c, name in enumerate(names) if name in set(only)]
+
+
+def report_category(
+    fit: HeadFit,
+    label_M: npt.NDArray[Any],
+    *,
+    groups: Sequence[str] | None,
+    weight_M: npt.NDArray[Any] | None = None,
+    resamples: int,
+    seed: int,
+) -> CategoryReport:
+    """The report of one category; see `finetune_categories`.
+
+    Args:
+        fit: its fit.
+        label_M: its known labels, in the order of `fit.row_M`.
+        groups: of all images.
+        weight_M: of the known labels; 1 by default. Rankings are not weighted.
+        resamples: draws for the intervals.
+        seed: of the draws.
+    """
+    names_M = fit.row_M if groups is None else np.asarray(groups)[fit.row_M]
+    cluster_M = clusters_of(names_M)
+    clusters = int(cluster_M.max(initial=-1)) + 1
+    weight_RG = weightings(clusters, resamples, seed)
+    count_M = np.ones(len(fit.row_M)) if weight_M is None else np.asarray(weight_M, np.float64)
+    sides = [
+        _scores(margin_M, np.asarray(label_M), cluster_M, count_M, weight_RG)
+        for margin_M in (fit.margin_before_M, fit.held_out_margin_M)
+    ]
+    compared = [
+        Comparison(
+            before=estimate(before_R, unit=unit, better=better),
+            after=estimate(after_R, unit=unit, better=better),
+            change=estimate(after_R - before_R, unit=unit, better=better),
+        )
+        for before_R, after_R, unit, better in zip(
+            *sides, ("nats", "", ""), ("lower", "higher", "higher"), strict=True
+        )
+    ]
+    return CategoryReport(
+        category=fit.category,
+        known_present=fit.known_present,
+        known_absent=fit.known_absent,
+        kept=fit.kept,
+        why=fit.why,
+        penalty=fit.penalty,
+        gradient_norm=fit.gradient_norm,
+        log_loss=compared[0],
+        ap=compared[1],
+        auc=compared[2],
+    )
+
+
+def _scores(
+    margin_M: Floats,
+    label_M: npt.NDArray[Any],
+    cluster_M: npt.NDArray[np.intp],
+    count_M: Floats,
+    weight_RG: Floats,
+) -> tuple[Floats, Floats, Floats]:
+    """Log-loss, average precision and AUC under each weighting of the clusters, `R` each."""
+    clusters = weight_RG.shape[1]
+    loss_M = count_M * log_loss(margin_M, (label_M == 1).astype(np.float64))
+    sums_G = np.bincount(cluster_M, loss_M, clusters)
+    totals_G = np.bincount(cluster_M, count_M, clusters)
+    loss_R = ratio(weight_RG @ sums_G, weight_RG @ totals_G)
+    ap_R, auc_R = ranking(margin_M, label_M, cluster_M, weight_RG)
+    return loss_R, ap_R, auc_R
