@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 import pydantic
 
 from goldseam.artifacts import StageConfig
+from goldseam.finetuning.objectives import ExpectedCost, FBeta
 
 PENALTIES = (1.0, 10.0, 100.0, 1000.0)
+Objective = Annotated[FBeta | ExpectedCost, pydantic.Field(discriminator="kind")]
 
 
 class FinetuneConfig(StageConfig):
@@ -14,21 +16,48 @@ class FinetuneConfig(StageConfig):
 
     Attributes:
         task: a tags task of the model.
+        only: categories that are repaired; empty takes all. The others keep head and probabilities.
         penalties: ridge strengths that cross-validation chooses from.
         folds: of the cross-validation; whole groups go to one fold.
         minimum_known: known positives, and known negatives, below which a category keeps its head.
         split: whose known labels are used. The network has seen those of `train`.
+        held_out: split by which it is told whether the network has learned its training labels by
+            heart; empty does not ask.
+        memorized: what is done where it has: `keep` leaves the heads and calibrates their
+            probabilities on `held_out`; `stop` refuses; `ignore` goes on with a warning.
+        calibrate: whether probabilities are calibrated, category by category.
+        random_split: split whose images were labeled at random, whatever they show; it corrects
+            every category's share of positives. Empty takes the known labels for such a sample.
+        objective: what thresholds are chosen for: `{kind: f_beta, beta: 1}`, or `{kind: cost,
+            false_alarm: 1, miss: 5}`.
+        flip_rate: share of known labels that are taken to be flipped: labels that the first fit
+            contradicts count less in a second one; 0 trusts all labels alike.
+        annotator: metadata column that names who labeled an image: annotators who are proven to
+            err more often than others count less; empty trusts all alike.
+        review_share: share of a category's known labels that `findings.parquet` lists, the most
+            contradicted ones.
         method: `single` solves category by category, `joint` blocks of categories at once; `auto`
             takes the cheaper.
+        resamples: draws of groups behind the intervals.
         device: where features are computed.
-        seed: of the folds.
+        seed: of folds and draws.
     """
 
     task: str = "tags"
+    only: tuple[str, ...] = ()
     penalties: tuple[Annotated[float, pydantic.Field(gt=0)], ...] = PENALTIES
     folds: int = pydantic.Field(default=5, ge=2)
     minimum_known: int = pydantic.Field(default=10, ge=1)
     split: str = "train"
+    held_out: str = "validation"
+    memorized: Literal["keep", "stop", "ignore"] = "keep"
+    calibrate: bool = True
+    random_split: str = ""
+    objective: Objective = FBeta()
+    flip_rate: float = pydantic.Field(default=0.0, ge=0, lt=0.5)
+    annotator: str = ""
+    review_share: float = pydantic.Field(default=0.05, gt=0, le=1)
     method: Literal["auto", "single", "joint"] = "auto"
+    resamples: int = pydantic.Field(default=400, ge=0)
     device: str = "auto"
     seed: int = 0

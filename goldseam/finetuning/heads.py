@@ -22,22 +22,7 @@ from goldseam.finetuning.solver import HeadFit, Method, fit_heads
 from goldseam.metrics.sums import ratio
 from goldseam.metrics.tags import _ranking as ranking
 from goldseam.page import count
-from goldseam.results import Estimate
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """One score of a category's trained head and of the head that replaces it.
-
-    Attributes:
-        before: of the trained head on the known labels.
-        after: of the new head, each label scored by a fit that has not seen its group.
-        change: after minus before, on the same labels.
-    """
-
-    before: Estimate
-    after: Estimate
-    change: Estimate
+from goldseam.results import ScoreChange
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +49,9 @@ class CategoryReport:
     why: str
     penalty: float | None
     gradient_norm: float | None
-    log_loss: Comparison
-    ap: Comparison
-    auc: Comparison
+    log_loss: ScoreChange
+    ap: ScoreChange
+    auc: ScoreChange
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -231,7 +216,7 @@ def report_category(
         for margin_M in (fit.margin_before_M, fit.held_out_margin_M)
     ]
     compared = [
-        Comparison(
+        ScoreChange(
             before=estimate(before_R, unit=unit, better=better),
             after=estimate(after_R, unit=unit, better=better),
             change=estimate(after_R - before_R, unit=unit, better=better),

@@ -119,7 +119,18 @@ class InitialNetwork(nn.Module):
         return starts, pooled_BZ
 
     def _tag_predictions(self, pooled_BZ: Tensor) -> dict[str, Tensor]:
-        return {task: head(pooled_BZ).float().sigmoid() for task, head in self.tags.items()}
+        found: dict[str, Tensor] = {}
+        for task, head in self.tags.items():
+            logits_BC = head(pooled_BZ).float()
+            curves = self.preprocessing.tag_curves.get(task, {})
+            if not curves:
+                found[task] = logits_BC.sigmoid()
+                continue
+            columns = zip(self.tasks[task].categories, logits_BC.unbind(dim=1), strict=True)
+            found[task] = torch.stack(
+                [curves[c](x_B) if c in curves else x_B.sigmoid() for c, x_B in columns], dim=1
+            )
+        return found
 
 
 def _mean(x_BDHW: Tensor) -> Tensor:

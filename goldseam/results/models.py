@@ -33,39 +33,6 @@ class TrainingResult(Result):
 
 
 @dataclasses.dataclass(frozen=True)
-class CategoryRepair:
-    """What fine-tuning did to one category's classifier.
-
-    Attributes:
-        kept: True when the trained head was kept.
-        why: one sentence.
-        known_present: known positives in the training split.
-        known_absent: known negatives.
-        penalty: ridge penalty chosen by cross-validation; None when kept.
-        log_loss_before: cross-validated, per known label.
-        log_loss_after: the same of the repaired head.
-    """
-
-    category: str
-    kept: bool
-    why: str
-    known_present: int
-    known_absent: int
-    penalty: float | None
-    log_loss_before: float | None
-    log_loss_after: float | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FinetuneResult(Result):
-    """A model whose tag heads were repaired, in `checkpoint/`."""
-
-    stage: ClassVar[str] = "finetune"
-    task: str
-    categories: tuple[CategoryRepair, ...]
-
-
-@dataclasses.dataclass(frozen=True)
 class ModelScores:
     """The metrics of one model.
 
