@@ -1,0 +1,205 @@
+"""The stage as a whole: what the checkpoint predicts is what the report promised."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from goldseam.dataset.reading import open_dataset
+from goldseam.dataset.writing import write_dataset
+from goldseam.errors import InvalidConfig
+from goldseam.finetuning import repair as repair_module
+from goldseam.finetuning import stage as stage_module
+from goldseam.finetuning.calibration import Calibration
+from goldseam.finetuning.config import FinetuneConfig
+from goldseam.finetuning.objectives import ExpectedCost
+from goldseam.finetuning.stage import finetune
+from goldseam.finetuning.trust import FINDING_SCHEMA
+from goldseam.models.checkpoint import load_checkpoint
+from goldseam.models.outputs import TagCurve
+from tests.conftest import disc_info, discs
+
+OPTIONS = {"minimum_known": 3, "folds": 2, "resamples": 20, "held_out": ""}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Enough known tags on every split to fit, calibrate and compare."""
+    out = tmp_path_factory.mktemp("many") / "d"
+    splits = {
+        "train": discs(11, 90, partial=False),
+        "validation": discs(12, 60, partial=False),
+        "test": discs(13, 40, partial=False),
+    }
+    write_dataset(out, disc_info(), splits)
+    return open_dataset(out)
+
+
+@pytest.fixture(scope="module")
+def model(disc_models):
+    return disc_models["pipeline"]
+
+
+def repaired(many, model, out, **options):
+    return finetune(FinetuneConfig(**OPTIONS | options), many, model, out)
+
+
+def test_the_checkpoint_predicts_what_the_repair_says(many, model, tmp_path, monkeypatch):
+    kept = {}
+    inner = stage_module.repair_categories
+
+    def spying(*args, **kwargs):
+        kept["found"] = inner(*args, **kwargs)
+        return kept["found"]
+
+    monkeypatch.setattr(stage_module, "repair_categories", spying)
+    repaired(many, model, tmp_path / "out")
+    found = kept["found"]
+    # one category gets a curve, whatever cross-validation chose
+    curve = Calibration("isotonic", margins=(-1.0, 0.5, 2.0), probabilities=(0.1, 0.4, 0.9))
+    target = found.categories[1]
+    calibration = dataclasses.replace(target.calibration, calibration=curve)
+    bent = dataclasses.replace(target, calibration=calibration)
+    found = dataclasses.replace(
+        found, categories=(found.categories[0], bent, *found.categories[2:])
+    )
+    network = load_checkpoint(model)
+    stage_module._replace_heads(network, "tags", found)
+    images_BCHW = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        pooled_BZ = network.shared_features(images_BCHW)[1].double().numpy()
+    predicted_BC = network.predict(images_BCHW)["tags"].numpy()
+    for column, one in enumerate(found.categories):
+        logit_B = one.logit(pooled_BZ @ one.fit.weight_D + one.fit.bias)
+        np.testing.assert_allclose(predicted_BC[:, column], 1 / (1 + np.exp(-logit_B)), atol=1e-4)
+
+
+def test_a_curve_survives_the_checkpoint(many, model, tmp_path):
+    network = load_checkpoint(model)
+    curve = TagCurve(logits=(-2.0, 0.0, 3.0), probabilities=(0.2, 0.2, 0.7))
+    network.preprocessing = network.preprocessing.model_copy(
+        update={"tag_curves": {"tags": {"bar": curve}}}
+    )
+    stage_module.save_checkpoint(tmp_path / "c", network, dataset_digest="", stage_key="")
+    again = load_checkpoint(tmp_path / "c")
+    images_BCHW = torch.rand(3, 3, 32, 32)
+    assert torch.equal(again.predict(images_BCHW)["tags"], network.predict(images_BCHW)["tags"])
+    knots = torch.tensor([-9.0, -1.0, 0.0, 1.5, 9.0])
+    assert torch.allclose(curve(knots), torch.tensor([0.2, 0.2, 0.2, 0.45, 0.7]))
+
+
+def test_only_the_named_categories_change(many, model, tmp_path):
+    result = repaired(many, model, tmp_path / "out", only=("big",))
+    assert [one.category for one in result.categories] == ["big"]
+    before, after = (load_checkpoint(p).tags["tags"] for p in (model, tmp_path / "out/checkpoint"))
+    assert torch.equal(before.weight[:2], after.weight[:2])
+    assert torch.equal(before.bias[:2], after.bias[:2])
+    assert not torch.equal(before.weight[2], after.weight[2])
+
+
+def test_findings_and_page_stand_beside_the_model(many, model, tmp_path):
+    result = repaired(many, model, tmp_path / "out", review_share=1.0)
+    found = pq.read_table(tmp_path / "out" / "findings.parquet")
+    assert found.schema == FINDING_SCHEMA
+    assert found.num_rows == result.findings
+    html = (tmp_path / "out" / result.page).read_text()
+    assert all(one.category in html for one in result.categories)
+    assert not (tmp_path / "out.features").exists()
+    body = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert set(body["categories"][2]["scores"]) == {"ap", "auc", "log_loss", "ece", "brier"}
+    assert stage_module.FinetuneResult.read(tmp_path / "out") == result
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_run_does_not_compute_features_again(many, model, tmp_path, monkeypatch):
+    straight = repaired(many, model, tmp_path / "straight")
+
+    def dying(*args, **kwargs):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage_module, "repair_categories", dying)
+        with pytest.raises(Killed):
+            repaired(many, model, tmp_path / "out")
+    assert (tmp_path / "out.features" / "train").is_dir()
+    monkeypatch.setattr("goldseam.finetuning.features._compute", dying)
+    assert repaired(many, model, tmp_path / "out").digest == straight.digest
+
+
+def by_heart(verdict):
+    real = repair_module.memorization
+
+    def told(*args, **kwargs):
+        found = real(*args, **kwargs)
+        overall = dataclasses.replace(
+            found.overall, verdict=verdict, sentence="It knows them.", remedy="Hold some out."
+        )
+        return dataclasses.replace(found, overall=overall)
+
+    return told
+
+
+def test_a_network_that_knows_its_labels_by_heart(many, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(repair_module, "memorization", by_heart("refuse"))
+    options = {"held_out": "validation"}
+    result = repaired(many, model, tmp_path / "kept", **options)
+    assert result.memorized == "refuse"
+    assert all(one.kept for one in result.categories)
+    assert result.sentences[:2] == ("It knows them.", "Hold some out.")
+    # what was counted, and calibrated on, are the held-out labels
+    assert result.categories[2].known_present + result.categories[2].known_absent == 60
+    with pytest.raises(InvalidConfig, match="It knows them"):
+        repaired(many, model, tmp_path / "stopped", memorized="stop", **options)
+    assert not (tmp_path / "stopped").exists()
+    went_on = repaired(many, model, tmp_path / "on", memorized="ignore", **options)
+    assert went_on.categories[2].known_present + went_on.categories[2].known_absent == 90
+
+
+def test_random_labels_move_the_share_of_positives(many, model, tmp_path):
+    images_BCHW = torch.from_numpy(
+        np.stack([r.image_HWC for r in many.records("test", [])]).transpose(0, 3, 1, 2) / 255
+    ).float()
+    known_NC = np.stack([r.labels["tags"] for r in many.records("test", ["tags"])])
+    result = repaired(many, model, tmp_path / "out", random_split="test")
+    predicted_NC = load_checkpoint(tmp_path / "out" / "checkpoint").predict(images_BCHW)["tags"]
+    for column, one in enumerate(result.categories):
+        share = (known_NC[:, column] == 1).mean()
+        if 0 < share < 1 and one.calibration != "isotonic":
+            # maximum likelihood of an intercept: as many are expected as were found
+            assert float(predicted_NC[:, column].mean()) == pytest.approx(share, abs=1e-3)
+            assert any("labeled at random" in note for note in one.notes)
+
+
+def test_costs_choose_the_threshold(many, model, tmp_path):
+    cheap = repaired(many, model, tmp_path / "a", objective=ExpectedCost(miss=50.0))
+    dear = repaired(many, model, tmp_path / "b", objective=ExpectedCost(false_alarm=50.0))
+    told = [
+        (low, high)
+        for low, high in zip(cheap.categories, dear.categories, strict=True)
+        if low.threshold.value is not None
+    ]
+    assert told
+    for low, high in told:
+        # equal where one cut parts present from absent
+        assert low.threshold.value <= high.threshold.value
+        assert any("a cost of" in note for note in (*low.notes, *high.notes))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"only": ("bra",)}, "no category of 'tags'"),
+        ({"random_split": "tset"}, "no split 'tset'"),
+        ({"annotator": "meta_who"}, "no metadata column 'meta_who'"),
+    ],
+)
+def test_wrong_options_are_named(many, model, tmp_path, options, message):
+    with pytest.raises(InvalidConfig, match=message):
+        repaired(many, model, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
