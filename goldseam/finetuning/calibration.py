@@ -105,7 +105,7 @@ class CategoryCalibration:
         known_present: known positives.
         known_absent: known negatives.
         candidates: forms from the simplest, with cross-validated log-loss.
-        before: of the margins as they are.
+        before: of the margins as they are, or of the head that is replaced.
         after: cross-validated: a label is scored by a map that was fitted without its fold, of a
             form chosen by the losses of the other folds.
         change: after minus before, on the same draws of groups.
@@ -128,6 +128,7 @@ def calibrate(
     label_N: npt.ArrayLike,
     fold_N: npt.ArrayLike,
     *,
+    replaced_N: npt.ArrayLike | None = None,
     category: str = "",
     groups: Groups = None,
     minimum_known: int = 10,
@@ -149,6 +150,8 @@ def calibrate(
         margin_N: of the head, before the sigmoid.
         label_N: 1 present, 0 absent, -1 unknown; unknown rows are never read.
         fold_N: fold of each row, whole groups in one.
+        replaced_N: margins of the head that this one replaces, which `before` is about; the same
+            margins by default.
         category: name.
         groups: group of each row, for the intervals; None where rows are independent.
         minimum_known: of positives, and of negatives.
@@ -161,7 +164,10 @@ def calibrate(
     known = KnownColumn.of(margin_N, label_N, groups, category)
     fold_N = folds_of_known(fold_N, np.shape(label_N), known, category)
     weight_RG = weightings(known.clusters, resamples, seed)
-    before = score_draws(known.score_N, known, weight_RG)
+    replaced = known
+    if replaced_N is not None:
+        replaced = KnownColumn.of(replaced_N, label_N, groups, category)
+    before = score_draws(replaced.score_N, known, weight_RG)
     reason = _too_few(known, fold_N, minimum_known)
     if reason:
         same = scores_of(before)
@@ -377,7 +383,7 @@ def _sentence(
     if form == "identity":
         return (
             f"{said} No map did better on {count(labels)} known labels; predicted and true share "
-            f"differ by {percent(before.ece.value)} on average."
+            f"differ by {percent(after.ece.value)} on average."
         )
     span = between(after.ece)
     interval = f" (95 % interval {span})" if span else ""

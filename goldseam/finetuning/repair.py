@@ -292,6 +292,7 @@ def _finish(
             fit.held_out_margin_M,
             label_M,
             fit.fold_M,
+            replaced_N=fit.margin_before_M,
             **common,
             minimum_known=config.minimum_known,
             resamples=config.resamples,
