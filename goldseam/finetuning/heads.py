@@ -19,8 +19,8 @@ from goldseam.finetuning.logistic import Floats, log_loss
 from goldseam.finetuning.own_features import read_features
 from goldseam.finetuning.resampling import clusters_of, estimate, weightings
 from goldseam.finetuning.solver import HeadFit, Method, fit_heads
+from goldseam.metrics.ranking import weighted_ranking
 from goldseam.metrics.sums import ratio
-from goldseam.metrics.tags import _ranking as ranking
 from goldseam.page import count
 from goldseam.results import ScoreChange
 
@@ -252,5 +252,5 @@ def _scores(
     sums_G = np.bincount(cluster_M, loss_M, clusters)
     totals_G = np.bincount(cluster_M, count_M, clusters)
     loss_R = ratio(weight_RG @ sums_G, weight_RG @ totals_G)
-    ap_R, auc_R = ranking(margin_M, label_M, cluster_M, weight_RG)
+    ap_R, auc_R = weighted_ranking(margin_M, label_M, cluster_M, weight_RG)
     return loss_R, ap_R, auc_R

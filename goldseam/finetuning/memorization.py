@@ -24,8 +24,8 @@ from goldseam.finetuning.resampling import (
     estimate,
     weightings,
 )
+from goldseam.metrics.ranking import weighted_ranking
 from goldseam.metrics.sums import mean_defined, ratio
-from goldseam.metrics.tags import _ranking as ranking
 from goldseam.page import between, count, percent
 from goldseam.results import Estimate
 
@@ -241,7 +241,7 @@ def _side(
     margin_R, presents_R, count_R, loss_R, constant_R = (
         weight_RG @ known.sums(np.stack(columns, axis=1))
     ).T
-    auc_R = ranking(known.score_N, present_N, known.cluster_N, weight_RG)[1]
+    auc_R = weighted_ranking(known.score_N, present_N, known.cluster_N, weight_RG)[1]
     found = [
         ratio(margin_R, presents_R),
         auc_R,

@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from goldseam.metrics.ranking import weighted_ranking
 from goldseam.metrics.sums import (
-    BLOCK,
     Array,
     Floats,
     GroupSums,
@@ -109,7 +109,7 @@ class TagsMetric(GroupSums):
         ap_CR, auc_CR = np.full((2, count, len(weights_RG)), np.nan)
         for c in range(count):
             known_B = target_BC[:, c] != -1
-            ap_CR[c], auc_CR[c] = _ranking(
+            ap_CR[c], auc_CR[c] = weighted_ranking(
                 score_BC[known_B, c], target_BC[known_B, c], group_B[known_B], weights_RG
             )
         scores |= {"map": mean_defined(ap_CR, 0), "auc": mean_defined(auc_CR, 0)}
@@ -186,35 +186,3 @@ def _cf1(hit_RC: Floats, false_RC: Floats, missed_RC: Floats) -> Floats:
     recall_R, precision_R = mean_defined(recall_RC), mean_defined(precision_RC)
     f1_R = np.nan_to_num(ratio(2 * precision_R * recall_R, precision_R + recall_R))
     return np.where(np.isnan(recall_R), np.nan, f1_R)
-
-
-def _ranking(
-    score_N: Floats, target_N: Array, group_N: npt.NDArray[np.intp], weights_RG: Floats
-) -> tuple[Floats, Floats]:
-    """Average precision and area under the ROC curve of one category, for every weighting.
-
-    Sorted once; equal scores are one step of the curves. NaN without positives or negatives.
-    """
-    ap_R, auc_R = np.full((2, len(weights_RG)), np.nan)
-    if not (target_N == 1).any() or not (target_N == 0).any():
-        return ap_R, auc_R
-    order = np.argsort(-score_N, kind="stable")
-    sorted_N = score_N[order]
-    last_K = np.append(np.flatnonzero(np.diff(sorted_N)), len(sorted_N) - 1)
-    positive_N, group_N = target_N[order] == 1, group_N[order]
-    rows = max(1, BLOCK // len(order))
-    for start in range(0, len(weights_RG), rows):
-        block = slice(start, start + rows)
-        weight_RN = weights_RG[block][:, group_N]
-        hit_RK = np.cumsum(weight_RN * positive_N, axis=1)[:, last_K]
-        total_RK = np.cumsum(weight_RN, axis=1)[:, last_K]
-        false_RK = total_RK - hit_RK
-        hits_R, falses_R = hit_RK[:, -1], false_RK[:, -1]
-        step_RK = np.diff(hit_RK, axis=1, prepend=0.0)
-        # a draw may leave the first scores without weight; their step is 0, so is their part
-        precision_RK = np.divide(hit_RK, total_RK, out=np.zeros_like(hit_RK), where=total_RK > 0)
-        defined_R = (hits_R > 0) & (falses_R > 0)
-        area_R = (np.diff(false_RK, axis=1, prepend=0.0) * (hit_RK - step_RK / 2)).sum(1)
-        ap_R[block] = np.where(defined_R, ratio((step_RK * precision_RK).sum(1), hits_R), np.nan)
-        auc_R[block] = np.where(defined_R, ratio(area_R, hits_R * falses_R), np.nan)
-    return ap_R, auc_R
