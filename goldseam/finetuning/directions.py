@@ -13,14 +13,12 @@ Legend: N known rows, D features, R coordinates of the rows, P = R + 1, F folds,
 import dataclasses
 
 import numpy as np
-import torch
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
 from goldseam.finetuning.config import PENALTIES
 from goldseam.finetuning.evolution import Landscape
 from goldseam.finetuning.folds import Integers
-from goldseam.finetuning.joint import Problems, curvature, factored, minimize_together
 from goldseam.finetuning.known import FeatureRows, KnownLabels, ScaledRows, read_rows
 from goldseam.finetuning.logistic import INTERCEPT_PENALTY, Floats
 from goldseam.finetuning.penalties import Coordinates, Rescaled, training_weights
@@ -116,6 +114,10 @@ class Surroundings:
 
 def _fold_margins(fit: HeadFit, known: KnownLabels, design_NP: Floats) -> Floats:
     """Margins of all rows by the convex optimum that leaves a fold out; the last leaves none."""
+    import torch
+
+    from goldseam.finetuning.joint import Problems, curvature, factored, minimize_together
+
     rescaled = Rescaled.of(fit.margin_before_M, known)
     offset_NF = rescaled.margins(fit.margin_before_M)
     if fit.penalty is None:

@@ -158,7 +158,7 @@ def rank_chances(population: int) -> Floats:
     Ranks and not scores, since the scores of a generation differ by little (Baker 1985).
     """
     weight_P = np.arange(population, 0, -1.0)
-    return weight_P / weight_P.sum()
+    return np.asarray(weight_P / weight_P.sum(), np.float64)
 
 
 def _children(
@@ -181,4 +181,5 @@ def _mutations(rng: np.random.Generator, reach_C: Floats, options: RankingSearch
     """Gaussian steps of about the lengths asked for, in some of the coordinates."""
     shape = (len(reach_C), options.directions)
     step_CK = rng.normal(size=shape) * (rng.random(shape) < options.gene_rate)
-    return step_CK * reach_C[:, None] / np.sqrt(options.directions * options.gene_rate)
+    length = np.sqrt(options.directions * options.gene_rate)
+    return np.asarray(step_CK * reach_C[:, None] / length, np.float64)

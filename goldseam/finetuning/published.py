@@ -66,7 +66,7 @@ class Rows:
     @property
     def one_sided(self) -> bool:
         """Whether positives or negatives are missing."""
-        return self.present_M.all() or not self.present_M.any()
+        return bool(self.present_M.all() or not self.present_M.any())
 
     def scores(self, score: RankingScore, theta_IP: Singles) -> Floats:
         """Score of each head."""
@@ -160,7 +160,7 @@ def _residuals(margin_M: Singles, present_M: Bools, options: PublishedBP) -> Sin
     """Derivative of each row's loss by its margin; ASL's focusing weights are constants to it."""
     probability_M, absent_M = expit(margin_M), expit(-margin_M)
     if options.loss == "bce":
-        return np.where(present_M, -absent_M, probability_M)
+        return np.asarray(np.where(present_M, -absent_M, probability_M), np.float32)
     positive_M = -(absent_M ** (options.gamma_positive + 1))
     shifted_M = np.maximum(probability_M - options.margin, 0)
     # d/dz of -log(1 - q) with q = p - margin; without a margin this is p
@@ -168,7 +168,7 @@ def _residuals(margin_M: Singles, present_M: Bools, options: PublishedBP) -> Sin
     # where q is cut off at 0 the loss is flat, also without an exponent
     inside_M = probability_M > options.margin
     negative_M = inside_M * shifted_M**options.gamma_negative * probability_M * share_M
-    return np.where(present_M, positive_M, negative_M).astype(np.float32)
+    return np.asarray(np.where(present_M, positive_M, negative_M), np.float32)
 
 
 def genetic(
@@ -257,8 +257,8 @@ class _Inputs:
     def clean_groups(self, c: int) -> npt.NDArray[Any]:
         """Groups of the validation rows that know a category."""
         groups, label_V = self.clean.groups, self.clean.labels_VC[:, c]
-        names_V = np.arange(len(label_V)) if groups is None else np.asarray(groups)
-        return names_V[label_V != -1]
+        row_M = np.flatnonzero(label_V != -1)
+        return row_M if groups is None else np.asarray(np.asarray(groups)[row_M])
 
 
 def _each(inputs: _Inputs, options: PublishedBP | PublishedGA, epochs: Epochs) -> list[RankedHead]:
