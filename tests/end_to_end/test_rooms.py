@@ -58,7 +58,7 @@ def test_every_stage_succeeds_and_every_task_is_scored(finished: Path) -> None:
     assert (finished / "out" / body["page"]).is_file()
 
 
-def test_the_baseline_is_plain_and_the_model_learned_from_more_than_its_labels(finished: Path) -> None:
+def test_the_baseline_is_plain_and_the_model_had_more_than_its_labels(finished: Path) -> None:
     (train, model), (scratch, plain) = (result(finished, name) for name in ("train", "scratch"))
     # the baseline trains as long as the model and its student together
     assert (train["steps"], scratch["steps"]) == (20, 40)
