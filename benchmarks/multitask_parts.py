@@ -1,36 +1,36 @@
 """What do derived labels, a student, the denoiser, teachers and the number of labels bring?
 
-Beside the rows of `benchmarks/multitask_rooms.py`, whose labels, order of images and first weights
-they share: each part alone on top of plain multi-task training; the published configuration; a
-model with denoiser and derived labels, and its student of one step; a quarter and four times as
-many labels. All numbers are of the test split. Rooms are rendered, not photographed. Resumable:
-finished runs stand below runs/benchmarks/rooms.
+Each part alone on top of plain multi-task training, and the published configuration; a model with
+derived labels and denoiser, and its student of one pass; a quarter and four times as many labels.
+Rows of equal seed and regime share labels, order of images and first weights. They are held against
+plain training of as many steps, and of twice as many, which costs about as much as a denoiser.
+Labels, network, learning rate and loss weights are those of `benchmarks/multitask_rooms.py`. All
+numbers are of the test split. Rooms are rendered, not photographed. Resumable: finished runs stand
+below runs/benchmarks/rooms.
 """
 
 import dataclasses
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from multitask_rooms import (
-    CONTROLS,
     DEFAULT,
     DENOISER,
     IMAGES,
     PLAIN,
     REGIMES,
     SEEDS,
-    STEPS,
-    Row,
-    advantage,
     default,
+    gain,
+    interval,
     options,
-    plan,
-    rows_of,
 )
 from report import arguments, report
-from rooms_training import TASKS, WORK, Labels, Ledger, Run, train_all
+from rooms_training import TASKS, WORK, Labels, Ledger, Run, Score, train_all
 
+STEPS = 800
 BUDGETS = (0.25, 4.0)
 NO_NOISE = dict.fromkeys(TASKS, 0.0)
 PUBLISHED: dict[str, Any] = {
@@ -42,9 +42,41 @@ PUBLISHED: dict[str, Any] = {
     "token_stride": 4,
     "blocks": 4,
 }
-FEATURE, REFINED = "feature diffusion", "derived labels and feature diffusion"
-ONE_STEP = "derived labels and feature diffusion, distilled to one step"
+LONGER, FEATURE = "multi-task, twice as long", "feature diffusion"
+REFINED, STUDENT = "derived labels and feature diffusion", "the same, distilled to one step"
 LARGEST_LATENCY, SMALLEST_SHARE = 1.3, 0.8
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One model of one seed.
+
+    Attributes:
+        row: name.
+        regime: of the labels.
+        seed: of labels, weights and order.
+        share: of the labels, relative to all other rows.
+        test: task → score.
+        initial: the same before the denoiser; empty without one.
+        gain: mean relative gain over plain multi-task training of the same labels and as many
+            steps, percent.
+        gain_over_longer: the same over twice as many steps; None for other shares.
+        step_ms: of a training step, beside other runs on the same machine.
+        image_ms: to predict one image, all tasks.
+        parameters: of the model.
+    """
+
+    row: str
+    regime: str
+    seed: int
+    share: float
+    test: dict[str, float]
+    initial: dict[str, float]
+    gain: float
+    gain_over_longer: float | None
+    step_ms: float
+    image_ms: float
+    parameters: int
 
 
 def parts(labels: Labels, steps: int) -> list[Run]:
@@ -62,12 +94,14 @@ def parts(labels: Labels, steps: int) -> list[Run]:
     made = options(seed, steps)
     student = {key: made[key] for key in ("network", "optimizer", "loss", "loop")}
     student |= {"student": "own", "label_weight": 1.0}
-    listed = [rule.model_dump() for rule in BOUNDARY_DERIVATIONS]
+    boundaries = [rule.model_dump() for rule in BOUNDARY_DERIVATIONS]
     runs = [
+        plain(PLAIN),
+        Run(LONGER, labels, options(seed, 2 * steps)),
         plain("derived labels alone", derive="declared"),
-        plain("derived labels alone, boundaries too", derive="declared", derivations=listed),
+        plain("derived labels alone, boundaries too", derive="declared", derivations=boundaries),
         plain("student alone", student={"steps": steps}),
-        plain("consistency alone", consistency={"weight": 0.5}, derivations=listed),
+        plain("consistency alone", consistency={"weight": 0.5}, derivations=boundaries),
         plain("mean teacher alone", teacher={"weight": 0.5}),
         denoiser(FEATURE),
         denoiser("prediction diffusion", variant="prediction", relative_noise=True),
@@ -78,7 +112,7 @@ def parts(labels: Labels, steps: int) -> list[Run]:
             REFINED,
             labels,
             options(seed, steps, derive="declared", diffusion=DENOISER),
-            students={ONE_STEP: student},
+            students={STUDENT: student},
         ),
     ]
     for share in BUDGETS:
@@ -89,15 +123,48 @@ def parts(labels: Labels, steps: int) -> list[Run]:
             else dataclasses.replace(labels, images=round(labels.images * share))
         )
         runs += [
-            Run(f"{row}, labels x {share:g}", other, made)
-            for row, made in ((PLAIN, options(seed, steps)), (DEFAULT, default(seed, steps)))
+            Run(PLAIN, other, options(seed, steps)),
+            Run(DEFAULT, other, default(seed, steps)),
         ]
     return runs
 
 
-def mean(rows: list[Row], row: str, attribute: str) -> float:
-    """Of an attribute over seeds and regimes."""
-    return statistics.fmean(getattr(one, attribute) for one in rows if one.row == row)
+def rows_of(scores: Sequence[Score], images: int) -> list[Row]:
+    """Rows with their gains; `images` are those of share 1."""
+
+    def place(score: Score) -> tuple[str, int, float]:
+        labels = score.labels
+        return labels["regime"], labels["seed"], labels["share"] * labels["images"] / images
+
+    plain = {place(score): score.headline() for score in scores if score.row == PLAIN}
+    longer = {place(score): score.headline() for score in scores if score.row == LONGER}
+    rows = []
+    for score in scores:
+        here = place(score)
+        found = score.headline()
+        rows.append(
+            Row(
+                row=score.row,
+                regime=here[0],
+                seed=here[1],
+                share=here[2],
+                test=found,
+                initial=score.headline("initial"),
+                gain=gain(found, plain[here]),
+                gain_over_longer=gain(found, longer[here]) if here in longer else None,
+                step_ms=score.step_ms,
+                image_ms=score.image_ms,
+                parameters=score.parameters,
+            )
+        )
+    return rows
+
+
+def spoken(rows: Sequence[Row], row: str, regime: str, share: float = 1.0) -> str:
+    """Mean gain of a row with its interval over seeds, in words."""
+    gains = [r.gain for r in rows if (r.row, r.regime, r.share) == (row, regime, share)]
+    mean, low, high = interval(gains)
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def main(quick: bool, out: Path | None) -> None:
@@ -107,25 +174,28 @@ def main(quick: bool, out: Path | None) -> None:
         run
         for seed in seeds
         for regime in REGIMES
-        for labels in [Labels(regime, seed, images=images)]
-        for run in (*plan(labels, steps), *parts(labels, steps))
+        for run in parts(Labels(regime, seed, images=images), steps)
     ]
     ledger = Ledger(WORK / ("ledger-quick" if quick else "ledger"))
     rows = rows_of(train_all(runs, ledger), images)
-    for name in dict.fromkeys(row.row for row in rows if row.delta_m is not None):
+    for name, share in dict.fromkeys((row.row, row.share) for row in rows):
         for regime in REGIMES:
-            gain, low, high = advantage(rows, regime, CONTROLS[1], of=name)
-            print(f"{name}, {regime}: {gain:+.2f} [{low:+.2f}, {high:+.2f}] over {CONTROLS[1]}")
-    latency = mean(rows, ONE_STEP, "image_ms") / mean(rows, PLAIN, "image_ms")
-    teacher, student = mean(rows, REFINED, "gain"), mean(rows, ONE_STEP, "gain")
-    refinement = [advantage(rows, regime, PLAIN, of=FEATURE) for regime in REGIMES]
+            print(f"{name}, labels x {share:g}, {regime}: {spoken(rows, name, regime, share)}")
+
+    def mean(row: str, attribute: str) -> float:
+        return statistics.fmean(getattr(one, attribute) for one in rows if one.row == row)
+
+    latency = mean(STUDENT, "image_ms") / statistics.fmean(
+        row.image_ms for row in rows if row.row == PLAIN and row.share == 1
+    )
+    teacher, student = mean(REFINED, "gain"), mean(STUDENT, "gain")
     report(
         claim="A one-step student of a model with derived labels and feature diffusion predicts in "
         "at most 1.3 times the plain model's time and keeps at least 80 % of its teacher's gain.",
         holds=latency <= LARGEST_LATENCY and student >= SMALLEST_SHARE * teacher > 0,
         figure=f"latency x {latency:.2f}, gain {student:+.1f} % of the teacher's {teacher:+.1f} %; "
-        "feature diffusion alone over plain training: "
-        + ", ".join(f"{gain:+.1f} [{low:+.1f}, {high:+.1f}]" for gain, low, high in refinement),
+        "feature diffusion alone over plain training of as many steps: "
+        + ", ".join(spoken(rows, FEATURE, regime) for regime in REGIMES),
         rows=rows,
         seeds=seeds,
         out=out,

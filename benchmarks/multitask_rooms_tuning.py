@@ -10,7 +10,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from multitask_rooms import DENOISER, IMAGES, STEPS, options
+from multitask_parts import STEPS
+from multitask_rooms import DENOISER, IMAGES, options
 from report import arguments, report
 from rooms_training import LOWER_IS_BETTER, WORK, Labels, Ledger, Run, train_all
 

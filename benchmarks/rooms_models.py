@@ -36,8 +36,8 @@ class Scale:
     """
 
     quick: bool
-    images: int = 300
-    steps: int = 800
+    images: int = 200
+    steps: int = 600
     seeds: tuple[int, ...] = (0, 1, 2)
 
     @classmethod

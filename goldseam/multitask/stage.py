@@ -31,8 +31,9 @@ from goldseam.multitask.photometry import Photometry
 from goldseam.multitask.teacher import MeanTeacher, require_teachable
 from goldseam.multitask.terms import Term
 from goldseam.results import TrainingResult
+from goldseam.storage.atomic import partial_folder
 from goldseam.trainer.devices import choose_device
-from goldseam.trainer.distributed import is_main, joined
+from goldseam.trainer.distributed import is_main, joined, wait_for_all
 from goldseam.trainer.learning import learn
 from goldseam.trainer.losses import MultitaskLoss
 from goldseam.trainer.objective import Objective, Supervised
@@ -62,7 +63,6 @@ def train(
     inputs = {"dataset": dataset.info.digest}
     if init is not None:
         inputs["init"] = digest_folder(init)
-    alone = config.model_copy(update={"student": StudentConfig()})
     learn_model = functools.partial(
         learn,
         dataset=dataset,
@@ -71,6 +71,7 @@ def train(
         init=init,
         depth=config.transfer,
     )
+    alone = config.model_copy(update={"student": StudentConfig()})
     learn_alone = functools.partial(
         learn_model,
         config=alone,
@@ -80,27 +81,48 @@ def train(
     )
     if not config.student.steps:
         return learn_alone("train", out=out)
+    learn_student = functools.partial(
+        learn_model,
+        config=_lasting(config, config.student.steps),
+        key=stage_key("train", config, **inputs),
+        samples_from=lambda table: EveryImage(table, derived),
+    )
+    return _taught(config, out, learn_alone, learn_student)
+
+
+def _taught(
+    config: TrainConfig,
+    out: Path,
+    learn_alone: "functools.partial[TrainingResult]",
+    learn_student: "functools.partial[TrainingResult]",
+) -> TrainingResult:
+    """Train a teacher, then its student, which is the result."""
     device = choose_device(config.loop.device)
-    key = stage_key("train", config, **inputs)
     with joined(device):
-        if (done := TrainingResult.completed(out, key)) is not None:
+        if (done := TrainingResult.completed(out, learn_student.keywords["key"])) is not None:
             return done
-        # beside `out` until the student is finished: a run that was killed finds it there
-        teacher = out.with_name(out.name + ".teacher")
+        # part of the unfinished work: a run that was killed finds it, other options replace it
+        work = partial_folder(out)
+        teacher = work.with_name(work.name + ".teacher")
+        _remove_other(teacher, learn_alone.keywords["key"])
         learn_alone("teacher", out=teacher)
-        result = learn_model(
+        result = learn_student(
             "train",
-            config=_lasting(config, config.student.steps),
-            key=key,
             out=out,
             objective_from=lambda loss: Distillation(
                 loss, load_checkpoint(teacher / "checkpoint", device), config.student
             ),
-            samples_from=lambda table: EveryImage(table, derived),
         )
         if is_main():
             shutil.rmtree(teacher)
         return result
+
+
+def _remove_other(teacher: Path, key: str) -> None:
+    """Remove a teacher that was made from other inputs or options."""
+    if is_main() and teacher.is_dir() and TrainingResult.read(teacher).key != key:
+        shutil.rmtree(teacher)
+    wait_for_all()
 
 
 def _lasting(config: TrainConfig, steps: int) -> TrainConfig:

@@ -4,24 +4,6 @@ import json
 
 import pytest
 
-from goldseam.cli import main
-
-
-@pytest.fixture
-def goldseam(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["goldseam", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
-
 
 def test_help_names_every_command(goldseam):
     code, out, _ = goldseam("--help")

@@ -1,32 +1,13 @@
 """Labels in, findings out, as a user types it."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from goldseam.audit.findings import Action, Issue, make_findings, write_findings
-from goldseam.cli import main
 from goldseam.storage.atomic import copy_folder
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def goldseam(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["goldseam", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+from tests.unit.conftest import Run
 
 
 def test_import_check_and_findings(goldseam: Run, tmp_path: Path) -> None:

@@ -1,39 +1,21 @@
 """`goldseam dataset import nyuv2|cityscapes|nyud|pascal-context`, as a user types it."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from goldseam.cli import main
 from goldseam.dataset.reading import open_dataset
+from tests.unit.conftest import Run
 from tests.unit.dataset.formats import scenes
 
-Run = Callable[..., tuple[int, str, str]]
 MAKERS = {
     "nyuv2": scenes.make_nyuv2,
     "cityscapes": scenes.make_cityscapes,
     "nyud": scenes.make_nyud,
     "pascal-context": scenes.make_pascal,
 }
-
-
-@pytest.fixture
-def goldseam(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["goldseam", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 @pytest.mark.parametrize("name", MAKERS)

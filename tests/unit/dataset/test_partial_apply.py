@@ -1,7 +1,6 @@
 """A partial dataset: what is kept is kept to the byte, what is not is unknown."""
 
 import json
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -147,22 +146,13 @@ def test_a_budget_does_not_depend_on_the_order_of_the_mask(dataset):
     assert not (halves[0].known_NT & ~mask.known_NT).any()
 
 
-def goldseam(*arguments, monkeypatch, capsys):
-    """Run the command line in this process: exit code and what it said."""
-    from goldseam.cli import main
-
-    monkeypatch.setattr(sys, "argv", ["goldseam", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    said = capsys.readouterr()
-    return stopped.value.code or 0, said.out + said.err
-
-
 @pytest.fixture
-def command(monkeypatch, capsys):
-    return lambda *arguments: goldseam(
-        "dataset", "partial", *arguments, monkeypatch=monkeypatch, capsys=capsys
-    )
+def command(goldseam):
+    def run(*arguments):
+        code, out, err = goldseam("dataset", "partial", *arguments)
+        return code, out + err
+
+    return run
 
 
 def test_the_command_draws_saves_and_follows_a_mask(dataset_path, tmp_path, command):

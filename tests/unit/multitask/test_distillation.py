@@ -25,11 +25,11 @@ from goldseam.multitask.distillation.losses import (
 )
 from goldseam.multitask.distillation.objective import Distillation
 from goldseam.multitask.distillation.samples import EveryImage
-from goldseam.trainer import loop as loop_module
 from goldseam.trainer.config import LoopConfig, LossConfig, OptimizerConfig
 from goldseam.trainer.losses import MultitaskLoss
 from goldseam.trainer.objective import StepContext
 from tests.conftest import disc_info, discs
+from tests.unit.conftest import Killed
 
 TASKS = ("cover", "edge", "relief", "tags")
 NETWORK = NetworkConfig(encoder=EncoderConfig(width=8, levels=2), decoder_width=8)
@@ -101,23 +101,15 @@ def test_a_student_comes_to_agree_with_its_teacher(tmp_path, disc_data, teacher)
     assert student.config.network == theirs.config.network
 
 
-def test_the_same_run_after_a_kill_and_the_same_digest(tmp_path, disc_data, teacher, monkeypatch):
+def test_the_same_run_after_a_kill_and_the_same_digest(tmp_path, disc_data, teacher, steps):
     config = options(diffusion=DiffusionConfig(steps=1, token_width=16, token_stride=4))
     straight = distil(config, disc_data, teacher, tmp_path / "straight")
-    step, calls = loop_module._train_step, 0
-
-    def dying(*args, **kwargs):
-        nonlocal calls
-        calls += 1
-        if calls == 5:
-            raise KeyboardInterrupt
-        return step(*args, **kwargs)
-
-    monkeypatch.setattr(loop_module, "_train_step", dying)
-    with pytest.raises(KeyboardInterrupt):
+    before = steps.begun
+    steps.fatal = before + 5
+    with pytest.raises(Killed):
         distil(config, disc_data, teacher, tmp_path / "killed")
     resumed = distil(config, disc_data, teacher, tmp_path / "killed")
-    assert calls == 5 + 5  # it went on after step 3
+    assert steps.begun - before == 5 + 5  # it went on after step 3
     assert resumed.digest == straight.digest
     assert load_checkpoint(Path(resumed.checkpoint)).refines
 

@@ -5,24 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from goldseam.cli import main
-
 STEPS = "distil.optimizer={steps: 3, batch_size: 4}"
-
-
-@pytest.fixture
-def goldseam(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["goldseam", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def test_a_student_by_command(goldseam, disc_folder, disc_models, tmp_path):

@@ -12,8 +12,8 @@ from goldseam.multitask.distillation import DistilConfig, distil
 from goldseam.multitask.distillation.config import StudentConfig
 from goldseam.multitask.distillation.samples import EveryImage
 from goldseam.multitask.stage import train
-from goldseam.trainer import loop as loop_module
 from goldseam.trainer.config import LoopConfig, OptimizerConfig
+from tests.unit.conftest import Killed
 from tests.unit.dataset.scenes import NORMALS, scene_info, scene_samples
 
 TASKS = ("regions", "depth", "normals", "edges")
@@ -48,10 +48,6 @@ def weights(folder) -> bytes:
     return (folder / "checkpoint" / "model.safetensors").read_bytes()
 
 
-class Killed(BaseException):
-    pass
-
-
 def test_it_is_what_train_and_distil_make(tmp_path, scenes):
     student = StudentConfig(steps=STUDENT_STEPS)
     both = train(options(student=student), scenes, tmp_path / "both")
@@ -71,38 +67,44 @@ def test_it_is_what_train_and_distil_make(tmp_path, scenes):
 
 
 @pytest.mark.parametrize("died_at", [3, STEPS + 4])
-def test_a_killed_run_goes_on_with_the_model_it_was_at(tmp_path, scenes, monkeypatch, died_at):
+def test_a_killed_run_goes_on_with_the_model_it_was_at(tmp_path, scenes, steps, died_at):
     config = options(student=StudentConfig(steps=STUDENT_STEPS), derive="declared")
     train(config, scenes, tmp_path / "straight")
-    step, calls = loop_module._train_step, 0
-
-    def dying(*args, **kwargs):
-        nonlocal calls
-        calls += 1
-        if calls == died_at:
-            raise Killed
-        return step(*args, **kwargs)
-
-    monkeypatch.setattr(loop_module, "_train_step", dying)
+    steps.fatal = steps.begun + died_at
     with pytest.raises(Killed):
         train(config, scenes, tmp_path / "killed")
-    before = calls
+    before = steps.begun
     train(config, scenes, tmp_path / "killed")
     # states stand every second step: at most one step is done again, and no model
-    assert calls - before <= STEPS + STUDENT_STEPS - died_at + 2
+    assert steps.begun - before <= STEPS + STUDENT_STEPS - died_at + 2
     assert weights(tmp_path / "killed") == weights(tmp_path / "straight")
     assert {path.name for path in tmp_path.iterdir()} == {"straight", "killed"}
 
 
-def test_a_finished_run_trains_neither_model_again(tmp_path, scenes, monkeypatch):
+def test_other_options_replace_a_teacher_that_was_left(tmp_path, scenes, steps):
+    student = StudentConfig(steps=STUDENT_STEPS)
+    steps.fatal = STEPS + 2
+    with pytest.raises(Killed):
+        train(options(student=student), scenes, tmp_path / "out")
+    derived = options(student=student, derive="declared")
+    train(derived, scenes, tmp_path / "out")
+    train(derived, scenes, tmp_path / "straight")
+    assert weights(tmp_path / "out") == weights(tmp_path / "straight")
+
+
+def test_a_model_of_somebody_is_no_leftover(tmp_path, scenes):
+    kept = train(options(), scenes, tmp_path / "out.teacher")
+    train(options(student=StudentConfig(steps=2)), scenes, tmp_path / "out")
+    assert train(options(), scenes, tmp_path / "out.teacher").digest == kept.digest
+    assert (tmp_path / "out.teacher" / "checkpoint").is_dir()
+
+
+def test_a_finished_run_trains_neither_model_again(tmp_path, scenes, steps):
     config = options(student=StudentConfig(steps=2))
     first = train(config, scenes, tmp_path / "out")
-
-    def refused(*args, **kwargs):
-        raise AssertionError("a step was taken")
-
-    monkeypatch.setattr(loop_module, "_train_step", refused)
+    before = steps.begun
     assert train(config, scenes, tmp_path / "out").digest == first.digest
+    assert steps.begun == before
 
 
 def test_the_student_sees_every_image_and_derived_labels(scenes):

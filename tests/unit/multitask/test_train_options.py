@@ -21,6 +21,7 @@ from goldseam.trainer import loop as loop_module
 from goldseam.trainer.config import LoopConfig, LossConfig, OptimizerConfig
 from goldseam.trainer.losses import MultitaskLoss
 from goldseam.trainer.objective import Supervised
+from tests.unit.conftest import Killed
 from tests.unit.dataset.scenes import EDGES, NORMALS, scene_info, scene_samples
 
 TASKS = ("regions", "depth", "normals", "edges")
@@ -64,29 +65,16 @@ def weights(folder: Path) -> bytes:
     return (folder / "checkpoint" / "model.safetensors").read_bytes()
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("diffusion", [None, DiffusionConfig(token_width=16, token_stride=4)])
 def test_a_killed_run_with_everything_on_ends_with_the_same_weights(
-    tmp_path, scenes, monkeypatch, diffusion
+    tmp_path, scenes, steps, diffusion
 ):
     config = options(**EVERYTHING, diffusion=diffusion)
     straight = train(config, scenes, tmp_path / "straight")
     names = {name for entry in straight.history for name in entry}
     assert {"loss.regions.teacher", "loss.edges.teacher", "loss.depth.teacher"} <= names
     assert any(name.endswith(".consistency") for name in names)
-    step, calls = loop_module._train_step, 0
-
-    def dying(*args, **kwargs):
-        nonlocal calls
-        calls += 1
-        if calls == 4:
-            raise Killed
-        return step(*args, **kwargs)
-
-    monkeypatch.setattr(loop_module, "_train_step", dying)
+    steps.fatal = steps.begun + 4
     with pytest.raises(Killed):
         train(config, scenes, tmp_path / "killed")
     resumed = train(config, scenes, tmp_path / "killed")

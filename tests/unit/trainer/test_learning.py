@@ -21,6 +21,7 @@ from goldseam.trainer import loop as loop_module
 from goldseam.trainer.config import LoopConfig, LossConfig, OptimizerConfig
 from goldseam.trainer.measuring import Diverged
 from tests.conftest import disc_info, discs
+from tests.unit.conftest import Killed
 
 NETWORK = NetworkConfig(encoder=EncoderConfig(width=8, levels=2), decoder_width=8)
 DIFFUSION = DiffusionConfig(token_width=16, token_stride=4)
@@ -48,34 +49,20 @@ def untimed(result) -> list[dict[str, float | None]]:
     return [{k: v for k, v in entry.items() if k not in timed} for entry in result.history]
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("average", [0.0, 0.9])
 @pytest.mark.parametrize("killed_at", [1, 4, 8, 11])
-def test_a_killed_run_ends_with_the_same_weights(
-    tmp_path, disc_data, monkeypatch, killed_at, average
-):
+def test_a_killed_run_ends_with_the_same_weights(tmp_path, disc_data, steps, killed_at, average):
     options = config(optimizer={"average": average})
     straight = train(options, disc_data, tmp_path / "straight")
-    step = loop_module._train_step
-    calls = 0
-
-    def dying(*args, **kwargs):
-        nonlocal calls
-        calls += 1
-        if calls == killed_at:
-            raise Killed
-        return step(*args, **kwargs)
-
-    monkeypatch.setattr(loop_module, "_train_step", dying)
+    steps.fatal = steps.begun + killed_at
     with pytest.raises(Killed):
         train(options, disc_data, tmp_path / "killed")
     assert not (tmp_path / "killed").exists()
-    calls = 10**6
+    before = steps.begun
     resumed = train(options, disc_data, tmp_path / "killed")
-    assert calls - 10**6 == options.optimizer.steps - 3 * ((killed_at - 1) // 3)  # it went on
+    assert steps.begun - before == options.optimizer.steps - 3 * (
+        (killed_at - 1) // 3
+    )  # it went on
     assert weights(tmp_path / "killed") == weights(tmp_path / "straight")
     assert resumed.digest == straight.digest
     assert untimed(resumed) == untimed(straight)
