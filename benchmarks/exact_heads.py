@@ -18,9 +18,9 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 
 from goldseam.finetuning.config import PENALTIES
-from goldseam.finetuning.known import ScaledRows
-from goldseam.finetuning.logistic import Floats, log_loss
-from goldseam.finetuning.solver import fit_heads, minimize_ridge
+from goldseam.finetuning.solving.known import ScaledRows
+from goldseam.finetuning.solving.logistic import Floats, log_loss
+from goldseam.finetuning.solving.solver import fit_heads, minimize_ridge
 
 PENALTY = 10.0
 SHAPES = {"more rows": ((800, 128), (1600, 512)), "more features": ((150, 1024), (300, 2048))}

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from goldseam.artifacts import StageConfig
-from goldseam.finetuning.objectives import ExpectedCost, FBeta
+from goldseam.finetuning.probabilities.objectives import ExpectedCost, FBeta
 
 PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 Objective = Annotated[FBeta | ExpectedCost, pydantic.Field(discriminator="kind")]

@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from goldseam.errors import InvalidConfig, closest
 from goldseam.finetuning.config import PENALTIES
-from goldseam.finetuning.known import FeatureRows, check_shapes
-from goldseam.finetuning.logistic import Floats, log_loss
 from goldseam.finetuning.own_features import read_features
 from goldseam.finetuning.resampling import clusters_of, estimate, weightings
-from goldseam.finetuning.solver import HeadFit, Method, fit_heads
+from goldseam.finetuning.solving.known import FeatureRows, check_shapes
+from goldseam.finetuning.solving.logistic import Floats, log_loss
+from goldseam.finetuning.solving.solver import HeadFit, Method, fit_heads
 from goldseam.metrics.ranking import weighted_ranking
 from goldseam.metrics.sums import ratio
 from goldseam.page import count
@@ -107,7 +107,7 @@ def finetune_categories(
     hold the folds and the choice of the penalty fixed, so they are somewhat narrow.
 
     Source: Chong et al., "Category-wise Fine-Tuning" (arXiv 2401.16991), in a convex form; see
-    `goldseam.finetuning.solver.fit_heads`.
+    `goldseam.finetuning.solving.solver.fit_heads`.
 
     Args:
         features: `N D`, an array, `ShardedFeatures`, or a `.npy` or `.parquet` file.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from goldseam.finetuning.reliability import ReliabilityBin
+from goldseam.finetuning.probabilities.reliability import ReliabilityBin
 from goldseam.finetuning.repair import Repair, Repairs
 from goldseam.page import amount, render
 from goldseam.page.charts import Line, Point, line_chart

@@ -11,24 +11,28 @@ import numpy as np
 import numpy.typing as npt
 
 from goldseam.errors import InvalidConfig
-from goldseam.finetuning.calibration import Calibration, CategoryCalibration, calibrate
 from goldseam.finetuning.config import FinetuneConfig
-from goldseam.finetuning.folds import group_folds
-from goldseam.finetuning.heads import CategoryReport, finetune_categories, report_category
-from goldseam.finetuning.known import FeatureRows
-from goldseam.finetuning.logistic import Floats, log_loss
-from goldseam.finetuning.memorization import Memorization, memorization
-from goldseam.finetuning.priors import InterceptShift, shift_by_audit
-from goldseam.finetuning.reliability import ReliabilityBin, expit, reliability
-from goldseam.finetuning.solver import HeadFit
-from goldseam.finetuning.thresholds import Threshold, choose_threshold
-from goldseam.finetuning.trust import (
+from goldseam.finetuning.evidence.memorization import Memorization, memorization
+from goldseam.finetuning.evidence.trust import (
     AnnotatorTrust,
     KnownEntries,
     annotator_trust,
     annotator_weights,
     label_weights,
 )
+from goldseam.finetuning.heads import CategoryReport, finetune_categories, report_category
+from goldseam.finetuning.probabilities.calibration import (
+    Calibration,
+    CategoryCalibration,
+    calibrate,
+)
+from goldseam.finetuning.probabilities.priors import InterceptShift, shift_by_audit
+from goldseam.finetuning.probabilities.reliability import ReliabilityBin, expit, reliability
+from goldseam.finetuning.probabilities.thresholds import Threshold, choose_threshold
+from goldseam.finetuning.solving.folds import group_folds
+from goldseam.finetuning.solving.known import FeatureRows
+from goldseam.finetuning.solving.logistic import Floats, log_loss
+from goldseam.finetuning.solving.solver import HeadFit
 
 Heads = tuple[Floats, Floats]
 

@@ -15,11 +15,11 @@ from goldseam.artifacts import digest_folder, stage_key
 from goldseam.dataset.reading import Dataset
 from goldseam.errors import InvalidConfig, closest
 from goldseam.finetuning.config import FinetuneConfig
+from goldseam.finetuning.evidence.trust import rank_for_review
 from goldseam.finetuning.features import StoredFeatures, store_features
 from goldseam.finetuning.page import write_page
 from goldseam.finetuning.repair import LabeledFeatures, Repair, Repairs, repair_categories
 from goldseam.finetuning.reporting import category_repair, sentences
-from goldseam.finetuning.trust import rank_for_review
 from goldseam.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
 from goldseam.models.multitask import MultitaskModel
 from goldseam.models.outputs import TagCurve

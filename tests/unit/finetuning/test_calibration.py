@@ -11,7 +11,7 @@ from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from goldseam.errors import InvalidArray
-from goldseam.finetuning.calibration import (
+from goldseam.finetuning.probabilities.calibration import (
     FORMS,
     Calibration,
     calibrate,
@@ -20,7 +20,7 @@ from goldseam.finetuning.calibration import (
     fit_platt,
     fit_temperature,
 )
-from goldseam.finetuning.reliability import reliability
+from goldseam.finetuning.probabilities.reliability import reliability
 from goldseam.metrics import TagsMetric, bootstrap
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -7,8 +7,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import goldseam
 from goldseam.errors import InvalidArray, InvalidConfig
-from goldseam.finetuning.correlated import fit_correlated
-from goldseam.finetuning.logistic import log_loss
+from goldseam.finetuning.solving.correlated import fit_correlated
+from goldseam.finetuning.solving.logistic import log_loss
 from tests.unit.finetuning.test_joint import table
 
 

@@ -9,17 +9,23 @@ from scipy.optimize import minimize as scipy_minimize
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from goldseam.finetuning import blocks
-from goldseam.finetuning.blocks import joint_is_cheaper
-from goldseam.finetuning.joint import Problems, curvature, factored, minimize_together, rotated
-from goldseam.finetuning.logistic import (
+from goldseam.finetuning.solving import blocks
+from goldseam.finetuning.solving.blocks import joint_is_cheaper
+from goldseam.finetuning.solving.joint import (
+    Problems,
+    curvature,
+    factored,
+    minimize_together,
+    rotated,
+)
+from goldseam.finetuning.solving.logistic import (
     INTERCEPT_PENALTY,
     log_loss,
     minimize,
     minimize_dual,
     rescale,
 )
-from goldseam.finetuning.solver import fit_heads, minimize_ridge
+from goldseam.finetuning.solving.solver import fit_heads, minimize_ridge
 
 pytestmark = pytest.mark.filterwarnings("error")
 HESSIANS = ("factored", "rotated", "plain")

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from goldseam.errors import InvalidArray
-from goldseam.finetuning.memorization import memorization
+from goldseam.finetuning.evidence.memorization import memorization
 
 pytestmark = pytest.mark.filterwarnings("error")
 NAMES = ["a", "b", "c"]

@@ -7,15 +7,15 @@ from scipy.special import expit
 from scipy.stats import binomtest
 
 from goldseam.errors import InvalidArray, InvalidConfig
-from goldseam.finetuning.logistic import log_loss
-from goldseam.finetuning.priors import (
+from goldseam.finetuning.evidence.supply import label_supply
+from goldseam.finetuning.probabilities.priors import (
     estimated_prior,
     prevalence,
     pseudo_negatives,
     shift_by_audit,
     shift_to_prevalence,
 )
-from goldseam.finetuning.supply import label_supply
+from goldseam.finetuning.solving.logistic import log_loss
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -6,7 +6,8 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from goldseam.errors import InvalidConfig
-from goldseam.finetuning.published import (
+from goldseam.finetuning.ranking.options import PublishedBP, PublishedGA
+from goldseam.finetuning.ranking.published import (
     CleanLabels,
     Rows,
     genetic,
@@ -14,7 +15,6 @@ from goldseam.finetuning.published import (
     published_ga,
     selection_chances,
 )
-from goldseam.finetuning.ranking_options import PublishedBP, PublishedGA
 from goldseam.trainer.tag_strategies.entries import asymmetric
 
 pytestmark = pytest.mark.filterwarnings("error")

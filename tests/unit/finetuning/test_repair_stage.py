@@ -13,11 +13,11 @@ from goldseam.dataset.writing import write_dataset
 from goldseam.errors import InvalidConfig
 from goldseam.finetuning import repair as repair_module
 from goldseam.finetuning import stage as stage_module
-from goldseam.finetuning.calibration import Calibration
 from goldseam.finetuning.config import FinetuneConfig
-from goldseam.finetuning.objectives import ExpectedCost
+from goldseam.finetuning.evidence.trust import FINDING_SCHEMA
+from goldseam.finetuning.probabilities.calibration import Calibration
+from goldseam.finetuning.probabilities.objectives import ExpectedCost
 from goldseam.finetuning.stage import finetune
-from goldseam.finetuning.trust import FINDING_SCHEMA
 from goldseam.models.checkpoint import load_checkpoint
 from goldseam.models.outputs import TagCurve
 from tests.conftest import disc_info, discs

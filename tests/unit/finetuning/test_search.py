@@ -8,13 +8,13 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from goldseam.errors import InvalidConfig
-from goldseam.finetuning.directions import Surroundings, pulls
-from goldseam.finetuning.evolution import Landscape, evolve, rank_chances
-from goldseam.finetuning.held_out import SHARES, best_shares
-from goldseam.finetuning.logistic import log_loss
-from goldseam.finetuning.ranking_options import PublishedBP, PublishedGA, RankingSearch
-from goldseam.finetuning.search import _known, replaced, search_heads
-from goldseam.finetuning.solver import fit_heads
+from goldseam.finetuning.ranking.directions import Surroundings, pulls
+from goldseam.finetuning.ranking.evolution import Landscape, evolve, rank_chances
+from goldseam.finetuning.ranking.held_out import SHARES, best_shares
+from goldseam.finetuning.ranking.options import PublishedBP, PublishedGA, RankingSearch
+from goldseam.finetuning.ranking.search import _known, replaced, search_heads
+from goldseam.finetuning.solving.logistic import log_loss
+from goldseam.finetuning.solving.solver import fit_heads
 
 pytestmark = pytest.mark.filterwarnings("error")
 SMALL = RankingSearch(directions=8, population=16, elite=2, generations=15, patience=8)

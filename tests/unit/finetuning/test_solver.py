@@ -9,9 +9,9 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from goldseam.errors import InvalidConfig
-from goldseam.finetuning.folds import group_folds
-from goldseam.finetuning.logistic import log_loss, minimize, rescale
-from goldseam.finetuning.solver import fit_heads
+from goldseam.finetuning.solving.folds import group_folds
+from goldseam.finetuning.solving.logistic import log_loss, minimize, rescale
+from goldseam.finetuning.solving.solver import fit_heads
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import fbeta_score
 
 from goldseam.errors import InvalidArray, InvalidConfig
-from goldseam.finetuning.thresholds import ExpectedCost, FBeta, choose_threshold
+from goldseam.finetuning.probabilities.thresholds import ExpectedCost, FBeta, choose_threshold
 
 pytestmark = pytest.mark.filterwarnings("error")
 OBJECTIVES = [FBeta(), FBeta(beta=2), ExpectedCost(), ExpectedCost(false_alarm=1, miss=7)]

@@ -5,7 +5,7 @@ import pytest
 
 from goldseam.audit.findings import SCHEMA, Action, Issue, join_findings, make_findings
 from goldseam.errors import InvalidArray, InvalidConfig
-from goldseam.finetuning.trust import (
+from goldseam.finetuning.evidence.trust import (
     FINDING_SCHEMA,
     KnownEntries,
     annotator_trust,

@@ -8,7 +8,7 @@ import heapq
 import numpy as np
 import numpy.typing as npt
 
-from goldseam.finetuning.logistic import Floats
+from goldseam.finetuning.solving.logistic import Floats
 
 Integers = npt.NDArray[np.intp]
 

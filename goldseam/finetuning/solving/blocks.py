@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
-from goldseam.finetuning.folds import Integers
-from goldseam.finetuning.known import FeatureRows, KnownLabels, read_rows
-from goldseam.finetuning.logistic import Floats
-from goldseam.finetuning.penalties import (
+from goldseam.finetuning.solving.folds import Integers
+from goldseam.finetuning.solving.known import FeatureRows, KnownLabels, read_rows
+from goldseam.finetuning.solving.logistic import Floats
+from goldseam.finetuning.solving.penalties import (
     SCREENING_DECREMENT,
     SCREENING_STEPS,
     Found,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from goldseam.finetuning.joint import Minima, Problems
+    from goldseam.finetuning.solving.joint import Minima, Problems
 
 Head = tuple[Floats, float]
 
@@ -262,7 +262,7 @@ class _Block:
     ) -> "_Block":
         import torch
 
-        from goldseam.finetuning.joint import Problems, curvature
+        from goldseam.finetuning.solving.joint import Problems, curvature
 
         margin_NC = design.margins(heads)
         present, weight, offset, rescaled, counts = [], [], [], [], []
@@ -309,7 +309,7 @@ class _Block:
         """Solve all problems, or those of some numbers."""
         import torch
 
-        from goldseam.finetuning.joint import Problems, minimize_together, rotated
+        from goldseam.finetuning.solving.joint import Problems, minimize_together, rotated
 
         dtype = getattr(torch, kind)
         every = slice(None) if only_L is None else only_L

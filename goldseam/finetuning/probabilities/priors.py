@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from goldseam.errors import InvalidArray, InvalidConfig
-from goldseam.finetuning.logistic import log_loss
-from goldseam.finetuning.reliability import expit, known_probabilities
+from goldseam.finetuning.probabilities.reliability import expit, known_probabilities
 from goldseam.finetuning.resampling import (
     Floats,
     Groups,
@@ -24,6 +23,7 @@ from goldseam.finetuning.resampling import (
     weightings,
     wilson,
 )
+from goldseam.finetuning.solving.logistic import log_loss
 from goldseam.metrics.sums import ratio
 from goldseam.page import between, count, percent
 from goldseam.results import Estimate

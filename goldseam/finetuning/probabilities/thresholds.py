@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from goldseam.errors import InvalidConfig
-from goldseam.finetuning.calibration import folds_of_known
-from goldseam.finetuning.objectives import ExpectedCost, FBeta
-from goldseam.finetuning.reliability import known_probabilities
+from goldseam.finetuning.probabilities.calibration import folds_of_known
+from goldseam.finetuning.probabilities.objectives import ExpectedCost, FBeta
+from goldseam.finetuning.probabilities.reliability import known_probabilities
 from goldseam.finetuning.resampling import Floats, Groups, KnownColumn, estimate, weightings
 from goldseam.metrics.sums import BLOCK, ratio
 from goldseam.page import amount, between, count, percent

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from goldseam.finetuning.known import FeatureRows, check_shapes, check_values, read_rows
-from goldseam.finetuning.logistic import Floats
-from goldseam.finetuning.ranked import SCORE_NAMES, RankedHead, compare, fitness, undefined
-from goldseam.finetuning.ranking_options import PublishedBP, PublishedGA, RankingScore
+from goldseam.finetuning.ranking.options import PublishedBP, PublishedGA, RankingScore
+from goldseam.finetuning.ranking.ranked import SCORE_NAMES, RankedHead, compare, fitness, undefined
+from goldseam.finetuning.solving.known import FeatureRows, check_shapes, check_values, read_rows
+from goldseam.finetuning.solving.logistic import Floats
 from goldseam.metrics.ranking import Bools
 from goldseam.page import count, percent
 from goldseam.progress import progress

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from goldseam.finetuning.logistic import INTERCEPT_PENALTY
+from goldseam.finetuning.solving.logistic import INTERCEPT_PENALTY
 
 MEMORY = 8
 MAXIMUM_STEPS = 1000

@@ -10,10 +10,10 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from goldseam.finetuning.folds import Integers
-from goldseam.finetuning.logistic import Floats
-from goldseam.finetuning.ranked import fitness
-from goldseam.finetuning.ranking_options import RankingSearch
+from goldseam.finetuning.ranking.options import RankingSearch
+from goldseam.finetuning.ranking.ranked import fitness
+from goldseam.finetuning.solving.folds import Integers
+from goldseam.finetuning.solving.logistic import Floats
 from goldseam.metrics.ranking import Bools
 
 Singles = npt.NDArray[np.float32]

@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from goldseam.errors import InvalidConfig
-from goldseam.finetuning.directions import Surroundings
-from goldseam.finetuning.evolution import Summit, evolve
-from goldseam.finetuning.folds import one_sided_fold
-from goldseam.finetuning.held_out import HeldOut
-from goldseam.finetuning.known import FeatureRows, KnownLabels, check_values
-from goldseam.finetuning.logistic import rescale
-from goldseam.finetuning.ranked import SCORE_NAMES, RankedHead, compare, undefined
-from goldseam.finetuning.ranking_options import RankingScore, RankingSearch
-from goldseam.finetuning.solver import HeadFit
+from goldseam.finetuning.ranking.directions import Surroundings
+from goldseam.finetuning.ranking.evolution import Summit, evolve
+from goldseam.finetuning.ranking.held_out import HeldOut
+from goldseam.finetuning.ranking.options import RankingScore, RankingSearch
+from goldseam.finetuning.ranking.ranked import SCORE_NAMES, RankedHead, compare, undefined
+from goldseam.finetuning.solving.folds import one_sided_fold
+from goldseam.finetuning.solving.known import FeatureRows, KnownLabels, check_values
+from goldseam.finetuning.solving.logistic import rescale
+from goldseam.finetuning.solving.solver import HeadFit
 from goldseam.page import count, percent
 from goldseam.progress import progress
 from goldseam.results import Estimate, ScoreChange

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from goldseam.errors import InvalidConfig
-from goldseam.finetuning.folds import Integers, group_folds, one_sided_fold
-from goldseam.finetuning.logistic import Floats, log_loss
+from goldseam.finetuning.solving.folds import Integers, group_folds, one_sided_fold
+from goldseam.finetuning.solving.logistic import Floats, log_loss
 
 
 class FeatureRows(Protocol):

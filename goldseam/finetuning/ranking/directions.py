@@ -17,12 +17,12 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
 from goldseam.finetuning.config import PENALTIES
-from goldseam.finetuning.evolution import Landscape
-from goldseam.finetuning.folds import Integers
-from goldseam.finetuning.known import FeatureRows, KnownLabels, ScaledRows, read_rows
-from goldseam.finetuning.logistic import INTERCEPT_PENALTY, Floats
-from goldseam.finetuning.penalties import Coordinates, Rescaled, training_weights
-from goldseam.finetuning.solver import HeadFit
+from goldseam.finetuning.ranking.evolution import Landscape
+from goldseam.finetuning.solving.folds import Integers
+from goldseam.finetuning.solving.known import FeatureRows, KnownLabels, ScaledRows, read_rows
+from goldseam.finetuning.solving.logistic import INTERCEPT_PENALTY, Floats
+from goldseam.finetuning.solving.penalties import Coordinates, Rescaled, training_weights
+from goldseam.finetuning.solving.solver import HeadFit
 
 # whitened pulls with less than this share of the largest variance repeat the others
 RANK_TOLERANCE = 1e-8
@@ -116,7 +116,7 @@ def _fold_margins(fit: HeadFit, known: KnownLabels, design_NP: Floats) -> Floats
     """Margins of all rows by the convex optimum that leaves a fold out; the last leaves none."""
     import torch
 
-    from goldseam.finetuning.joint import Problems, curvature, factored, minimize_together
+    from goldseam.finetuning.solving.joint import Problems, curvature, factored, minimize_together
 
     rescaled = Rescaled.of(fit.margin_before_M, known)
     offset_NF = rescaled.margins(fit.margin_before_M)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from goldseam.errors import InvalidArray
-from goldseam.finetuning.logistic import log_loss
 from goldseam.finetuning.resampling import Floats, Groups, KnownColumn, estimate, wilson
+from goldseam.finetuning.solving.logistic import log_loss
 from goldseam.metrics.sums import ratio
 from goldseam.metrics.tags import BINS
 from goldseam.results import Estimate

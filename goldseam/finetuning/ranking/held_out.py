@@ -8,12 +8,12 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from goldseam.finetuning.directions import Surroundings
-from goldseam.finetuning.evolution import Summit
-from goldseam.finetuning.known import KnownLabels
-from goldseam.finetuning.logistic import Floats, rescale
-from goldseam.finetuning.ranked import fitness
-from goldseam.finetuning.ranking_options import RankingScore
+from goldseam.finetuning.ranking.directions import Surroundings
+from goldseam.finetuning.ranking.evolution import Summit
+from goldseam.finetuning.ranking.options import RankingScore
+from goldseam.finetuning.ranking.ranked import fitness
+from goldseam.finetuning.solving.known import KnownLabels
+from goldseam.finetuning.solving.logistic import Floats, rescale
 
 # of the way to the best candidate on the training rows, which overshoots
 SHARES = (0.0, 0.125, 0.25, 0.5, 1.0)

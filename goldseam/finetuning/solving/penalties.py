@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldseam.finetuning.known import KnownLabels, ScaledRows
-from goldseam.finetuning.logistic import (
+from goldseam.finetuning.solving.known import KnownLabels, ScaledRows
+from goldseam.finetuning.solving.logistic import (
     Floats,
     Minimum,
     log_loss,
@@ -175,7 +175,7 @@ def screen(
     """
     import torch
 
-    from goldseam.finetuning.joint import Problems, curvature, factored, minimize_together
+    from goldseam.finetuning.solving.joint import Problems, curvature, factored, minimize_together
 
     rescaled = Rescaled.of(margin_N, known)
     offset_NF = rescaled.margins(margin_N)

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from goldseam.errors import InvalidArray
-from goldseam.finetuning.calibration import Calibration, fit_platt
-from goldseam.finetuning.logistic import log_loss
+from goldseam.finetuning.probabilities.calibration import Calibration, fit_platt
 from goldseam.finetuning.resampling import (
     Floats,
     Groups,
@@ -24,6 +23,7 @@ from goldseam.finetuning.resampling import (
     estimate,
     weightings,
 )
+from goldseam.finetuning.solving.logistic import log_loss
 from goldseam.metrics.ranking import weighted_ranking
 from goldseam.metrics.sums import mean_defined, ratio
 from goldseam.page import between, count, percent

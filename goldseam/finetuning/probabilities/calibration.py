@@ -12,9 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from goldseam.errors import InvalidArray
-from goldseam.finetuning.logistic import log_loss, rescale
-from goldseam.finetuning.reliability import ProbabilityScores, expit, score_draws, scores_of
+from goldseam.finetuning.probabilities.reliability import (
+    ProbabilityScores,
+    expit,
+    score_draws,
+    scores_of,
+)
 from goldseam.finetuning.resampling import Floats, Groups, KnownColumn, weightings
+from goldseam.finetuning.solving.logistic import log_loss, rescale
 from goldseam.page import between, count, percent
 
 Form = Literal["identity", "temperature", "platt", "isotonic"]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from goldseam.finetuning.logistic import Floats
-from goldseam.finetuning.ranking_options import RankingScore
+from goldseam.finetuning.ranking.options import RankingScore
 from goldseam.finetuning.resampling import clusters_of, estimate, weightings
+from goldseam.finetuning.solving.logistic import Floats
 from goldseam.metrics.ranking import Bools, average_precision, roc_auc, weighted_ranking
 from goldseam.results import ScoreChange
 

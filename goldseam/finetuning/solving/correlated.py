@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from goldseam.finetuning.config import PENALTIES
-from goldseam.finetuning.folds import Integers, one_sided_fold, shared_folds
-from goldseam.finetuning.known import (
+from goldseam.finetuning.resampling import clusters_of, estimate, weightings
+from goldseam.finetuning.solving.folds import Integers, one_sided_fold, shared_folds
+from goldseam.finetuning.solving.known import (
     FeatureRows,
     ScaledRows,
     check_options,
@@ -24,9 +25,8 @@ from goldseam.finetuning.known import (
     check_values,
     read_rows,
 )
-from goldseam.finetuning.logistic import Floats, log_loss, rescale
-from goldseam.finetuning.resampling import clusters_of, estimate, weightings
-from goldseam.finetuning.solver import minimize_ridge
+from goldseam.finetuning.solving.logistic import Floats, log_loss, rescale
+from goldseam.finetuning.solving.solver import minimize_ridge
 from goldseam.metrics.sums import ratio
 from goldseam.results import Estimate
 

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from goldseam.finetuning.blocks import block_fits, joint_is_cheaper
 from goldseam.finetuning.config import PENALTIES
-from goldseam.finetuning.folds import Integers
-from goldseam.finetuning.known import (
+from goldseam.finetuning.solving.blocks import block_fits, joint_is_cheaper
+from goldseam.finetuning.solving.folds import Integers
+from goldseam.finetuning.solving.known import (
     FeatureRows,
     KnownLabels,
     ScaledRows,
@@ -25,8 +25,8 @@ from goldseam.finetuning.known import (
     check_values,
     read_rows,
 )
-from goldseam.finetuning.logistic import Floats, Minimum, minimize, minimize_dual
-from goldseam.finetuning.penalties import Coordinates, Found, refit, screen
+from goldseam.finetuning.solving.logistic import Floats, Minimum, minimize, minimize_dual
+from goldseam.finetuning.solving.penalties import Coordinates, Found, refit, screen
 from goldseam.progress import progress
 
 CONVERGED = 1e-6
