@@ -1,13 +1,17 @@
 """Options of the finetune stage."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import pydantic
 
 from goldseam.artifacts import StageConfig
 from goldseam.finetuning.probabilities.objectives import ExpectedCost, FBeta
+from goldseam.finetuning.ranking.options import PublishedBP, PublishedGA, RankingSearch
 
 PENALTIES = (1.0, 10.0, 100.0, 1000.0)
+Ranking = Annotated[
+    RankingSearch | PublishedBP | PublishedGA, pydantic.Field(discriminator="method")
+]
 Objective = Annotated[FBeta | ExpectedCost, pydantic.Field(discriminator="kind")]
 
 
@@ -36,6 +40,13 @@ class FinetuneConfig(StageConfig):
             err more often than others count less; empty trusts all alike.
         review_share: share of a category's known labels that `findings.parquet` lists, the most
             contradicted ones.
+        ranking: `{method: search}` looks for heads that rank better than those of least loss, and
+            takes one where known labels prove it; `{method: published_bp}` and `{method:
+            published_ga}` are the published methods instead of ours, for comparison: the labels of
+            `held_out` choose their heads, and must be clean. None leaves rankings alone.
+        correlated: lets heads learn from each other, where cross-validation shows that it helps:
+            `logits` adds the other categories' margins to the inputs, `shared` fits in directions
+            that the updates of the others have in common; empty fits each alone.
         method: `single` solves category by category, `joint` blocks of categories at once; `auto`
             takes the cheaper.
         resamples: draws of groups behind the intervals.
@@ -57,7 +68,19 @@ class FinetuneConfig(StageConfig):
     flip_rate: float = pydantic.Field(default=0.0, ge=0, lt=0.5)
     annotator: str = ""
     review_share: float = pydantic.Field(default=0.05, gt=0, le=1)
+    ranking: Ranking | None = None
+    correlated: Literal["", "logits", "shared"] = ""
     method: Literal["auto", "single", "joint"] = "auto"
     resamples: int = pydantic.Field(default=400, ge=0)
     device: str = "auto"
     seed: int = 0
+
+    @pydantic.model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.correlated and self.ranking is not None:
+            raise ValueError("'correlated' and 'ranking' are two ways to a head: give one of them")
+        if self.correlated and (self.flip_rate or self.annotator):
+            raise ValueError("'correlated' trusts all labels alike: leave out flip_rate, annotator")
+        if isinstance(self.ranking, PublishedBP | PublishedGA) and not self.held_out:
+            raise ValueError("the published methods choose by clean labels: name 'held_out'")
+        return self

@@ -15,7 +15,10 @@ import numpy.typing as npt
 from goldseam.errors import InvalidConfig, closest
 from goldseam.finetuning.config import PENALTIES
 from goldseam.finetuning.own_features import read_features
+from goldseam.finetuning.ranking.options import RankingSearch
+from goldseam.finetuning.ranking.search import replaced, search_heads
 from goldseam.finetuning.resampling import clusters_of, estimate, weightings
+from goldseam.finetuning.solving.correlated import Variant, fit_correlated
 from goldseam.finetuning.solving.known import FeatureRows, check_shapes
 from goldseam.finetuning.solving.logistic import Floats, log_loss
 from goldseam.finetuning.solving.solver import HeadFit, Method, fit_heads
@@ -97,6 +100,8 @@ def finetune_categories(
     seed: int = 0,
     resamples: int = 200,
     method: Method = "auto",
+    ranking: RankingSearch | None = None,
+    correlated: Variant | None = None,
     device: str = "cpu",
 ) -> FinetunedHeads:
     """Repair the linear classifiers of a multi-label model on the labels that somebody gave.
@@ -125,10 +130,15 @@ def finetune_categories(
         seed: of folds and draws.
         resamples: draws for the intervals; 0 leaves them out.
         method: see `fit_heads`.
+        ranking: options of a search for heads that rank better, see `search_heads`; None searches
+            nothing. A dozen times the fit's time.
+        correlated: fits categories with each other's help where that is proven better, see
+            `fit_correlated`; None fits each alone.
         device: `cpu` or a CUDA device.
 
     Raises:
-        InvalidConfig: shapes or values are not as said, or `only` names no such category.
+        InvalidConfig: shapes or values are not as said, `only` names no such category, or
+            `correlated` is given together with `ranking` or `sample_weight`.
         InvalidArray: a file of features is not as said.
         MissingInput: it cannot be read.
     """
@@ -140,23 +150,57 @@ def finetune_categories(
     weights_NC = None if sample_weight is None else np.asarray(sample_weight)
     check_shapes(features, labels, weight_CD, bias_C, weights_NC, categories=names, groups=groups)
     chosen = _chosen(names, only)
+    if correlated and (ranking is not None or weights_NC is not None):
+        raise InvalidConfig(
+            "correlated heads are neither searched for their ranking nor fit to weighted labels.",
+            remedy="Leave out 'correlated', or 'ranking' and 'sample_weight'.",
+        )
     # a category that is not named is as one of which nothing is known; so its place stays, and
     # with it the folds of the others
+    shown_NC = np.where(np.isin(np.arange(len(names)), chosen), labels, -1)
+    common: dict[str, Any] = {
+        "categories": names,
+        "penalties": penalties,
+        "folds": folds,
+        "groups": groups,
+        "min_known": min_known,
+        "seed": seed,
+    }
     fits = fit_heads(
         features,
-        np.where(np.isin(np.arange(len(names)), chosen), labels, -1),
+        shown_NC,
         weight_CD,
         bias_C,
-        categories=names,
-        penalties=penalties,
-        folds=folds,
-        groups=groups,
         sample_weight_NC=weights_NC,
-        min_known=min_known,
-        seed=seed,
         method=method,
         device=device,
+        **common,
     )
+    if correlated:
+        # categories that are not named help those that are
+        together = fit_correlated(
+            features,
+            labels,
+            weight_CD,
+            bias_C,
+            variant=correlated,
+            resamples=resamples,
+            **common,
+        )
+        for c in chosen:
+            fits[c] = together[c].replaces(fits[c])
+    if ranking is not None:
+        searched = search_heads(
+            features,
+            labels,
+            [fits[c] for c in chosen],
+            columns=chosen,
+            groups=groups,
+            sample_weight_NC=weights_NC,
+            options=ranking,
+        )
+        for c, head in zip(chosen, searched, strict=True):
+            fits[c] = replaced(fits[c], head)
     reports = tuple(
         report_category(
             fits[c],

@@ -13,14 +13,15 @@ import numpy.typing as npt
 from goldseam.errors import InvalidConfig
 from goldseam.finetuning.config import FinetuneConfig
 from goldseam.finetuning.evidence.memorization import Memorization, memorization
-from goldseam.finetuning.evidence.trust import (
-    AnnotatorTrust,
-    KnownEntries,
-    annotator_trust,
-    annotator_weights,
-    label_weights,
+from goldseam.finetuning.evidence.trust import AnnotatorTrust, KnownEntries
+from goldseam.finetuning.fitting import (
+    Heads,
+    LabeledFeatures,
+    fitted_heads,
+    heads_as_trained,
+    published_heads,
 )
-from goldseam.finetuning.heads import CategoryReport, finetune_categories, report_category
+from goldseam.finetuning.heads import CategoryReport, report_category
 from goldseam.finetuning.probabilities.calibration import (
     Calibration,
     CategoryCalibration,
@@ -29,34 +30,9 @@ from goldseam.finetuning.probabilities.calibration import (
 from goldseam.finetuning.probabilities.priors import InterceptShift, shift_by_audit
 from goldseam.finetuning.probabilities.reliability import ReliabilityBin, expit, reliability
 from goldseam.finetuning.probabilities.thresholds import Threshold, choose_threshold
-from goldseam.finetuning.solving.folds import group_folds
-from goldseam.finetuning.solving.known import FeatureRows
-from goldseam.finetuning.solving.logistic import Floats, log_loss
+from goldseam.finetuning.ranking.options import PublishedBP, PublishedGA
+from goldseam.finetuning.solving.logistic import Floats
 from goldseam.finetuning.solving.solver import HeadFit
-
-Heads = tuple[Floats, Floats]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class LabeledFeatures:
-    """What the heads see of a split, and what somebody said of it.
-
-    Attributes:
-        features: rows.
-        labels_NC: 1 present, 0 absent, -1 unknown.
-        groups: unit of leakage of each image.
-        annotators: who labeled each image; None where nobody knows, or nobody asks.
-    """
-
-    features: FeatureRows
-    labels_NC: npt.NDArray[np.int8]
-    groups: Sequence[str]
-    annotators: Sequence[str | None] = ()
-
-    def margins(self, heads: Heads) -> Floats:
-        """`N C`, of all rows."""
-        rows = np.asarray(self.features[np.arange(len(self.labels_NC))], np.float64)
-        return np.asarray(rows @ heads[0].T + heads[1], np.float64)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,12 +89,15 @@ class Repairs:
         memorization: whether the network knows its training labels by heart; None if nobody asked.
         annotators: whom the labels came from and what their labels count.
         entries: known labels with the probabilities of fits that have not seen them.
+        on_held_out: whether everything was judged on the held-out labels, since heads stayed or
+            the published methods chose by them; otherwise on those that the heads were fitted to.
     """
 
     categories: tuple[Repair, ...]
     memorization: Memorization | None
     annotators: tuple[AnnotatorTrust, ...]
     entries: KnownEntries
+    on_held_out: bool
 
 
 def repair_categories(
@@ -138,37 +117,35 @@ def repair_categories(
         known: features and labels to repair with.
         categories: names.
         held_out: of images that the network was not trained on; None does not ask whether it has
-            learned its training labels by heart.
+            learned its training labels by heart. The published methods choose heads by them.
         random: of images that were labeled at random.
 
     Raises:
-        InvalidConfig: there is no such category, or the network has learned its labels by heart and
-            `config.memorized` is `stop`.
+        InvalidConfig: there is no such category, the network has learned its labels by heart and
+            `config.memorized` is `stop`, or a published method has no clean labels.
     """
-    trusted: tuple[AnnotatorTrust, ...] = ()
     seen = None if held_out is None else _memorized(config, heads, known, held_out, categories)
-    by_heart = seen is not None and seen.verdict == "refuse"
-    if by_heart and config.memorized == "stop":
-        assert seen is not None
+    by_heart = seen is not None and seen.verdict == "refuse" and config.memorized != "ignore"
+    if seen is not None and by_heart and config.memorized == "stop":
         raise InvalidConfig(seen.overall.sentence, remedy=seen.overall.remedy)
-    if by_heart and config.memorized == "keep":
-        assert seen is not None
+    trusted: tuple[AnnotatorTrust, ...] = ()
+    if not by_heart and not isinstance(config.ranking, PublishedBP | PublishedGA):
+        found, trusted = fitted_heads(config, heads, known, categories)
+        fits, reports, used = found.fits, found.categories, known
+    else:
+        if seen is not None and held_out is not None and by_heart:
+            fits = heads_as_trained(config, heads, held_out, categories, seen.overall.sentence)
+        else:
+            fits = published_heads(config, heads, known, held_out, categories)
         assert held_out is not None
         used = held_out
-        why = f"The head stays. {seen.overall.sentence}"
-        chosen = [name for name in categories if not config.only or name in config.only]
-        fits = [
-            _as_trained(config, heads, used, categories.index(name), name, why) for name in chosen
-        ]
-        reports = [_report(config, fit, used, categories.index(fit.category)) for fit in fits]
-    else:
-        used = known
-        fits, reports, trusted = _fits(config, heads, known, categories)
+        reports = tuple(_report(config, fit, used, categories.index(fit.category)) for fit in fits)
     repairs = tuple(
         _finish(config, fit, report, used, categories.index(fit.category), random)
         for fit, report in zip(fits, reports, strict=True)
     )
-    return Repairs(repairs, seen, trusted, _entries(repairs, used, categories))
+    entries = _entries(repairs, used, categories)
+    return Repairs(repairs, seen, trusted, entries, on_held_out=used is held_out)
 
 
 def _memorized(
@@ -189,81 +166,6 @@ def _memorized(
         minimum_known=config.minimum_known,
         resamples=config.resamples,
         seed=config.seed,
-    )
-
-
-def _fits(
-    config: FinetuneConfig, heads: Heads, known: LabeledFeatures, categories: Sequence[str]
-) -> tuple[list[HeadFit], list[CategoryReport], tuple[AnnotatorTrust, ...]]:
-    """Heads and reports; fitted twice where labels do not all count alike."""
-
-    def fitted(weight_NC: Floats | None) -> Any:
-        return finetune_categories(
-            known.features,
-            known.labels_NC,
-            *heads,
-            categories=categories,
-            only=config.only or None,
-            groups=known.groups,
-            sample_weight=weight_NC,
-            penalties=config.penalties,
-            folds=config.folds,
-            min_known=config.minimum_known,
-            seed=config.seed,
-            resamples=config.resamples,
-            method=config.method,
-        )
-
-    found = fitted(None)
-    trusted: tuple[AnnotatorTrust, ...] = ()
-    if config.flip_rate or known.annotators:
-        entries = _out_of_fold(found.fits, known, categories)
-        weight_NC = label_weights(entries, config.flip_rate)
-        if known.annotators:
-            trusted = annotator_trust(
-                entries,
-                known.annotators,
-                groups=known.groups,
-                resamples=config.resamples,
-                seed=config.seed,
-            )
-            weight_NC = weight_NC * annotator_weights(trusted, known.annotators)[:, None]
-        found = fitted(weight_NC)
-    return list(found.fits), list(found.categories), trusted
-
-
-def _as_trained(
-    config: FinetuneConfig,
-    heads: Heads,
-    used: LabeledFeatures,
-    column: int,
-    category: str,
-    why: str,
-) -> HeadFit:
-    """The trained head, with its margins on labels that nothing was fitted to."""
-    label_N = used.labels_NC[:, column]
-    row_M = np.flatnonzero(label_N != -1)
-    present_M = (label_N[row_M] == 1).astype(np.float64)
-    group_M = np.unique(np.asarray(used.groups)[row_M], return_inverse=True)[1]
-    margin_M = np.asarray(used.features[row_M], np.float64) @ heads[0][column] + heads[1][column]
-    loss = float(log_loss(margin_M, present_M).mean()) if len(row_M) else None
-    random = np.random.default_rng((config.seed, column))
-    return HeadFit(
-        category=category,
-        weight_D=heads[0][column].copy(),
-        bias=float(heads[1][column]),
-        penalty=None,
-        kept=True,
-        why=why,
-        known_present=int(present_M.sum()),
-        known_absent=int(len(row_M) - present_M.sum()),
-        log_loss_before=loss,
-        log_loss_after=loss,
-        gradient_norm=None,
-        row_M=row_M,
-        fold_M=group_folds(present_M, group_M, config.folds, random),
-        margin_before_M=margin_M,
-        held_out_margin_M=margin_M,
     )
 
 
@@ -341,13 +243,3 @@ def _entries(
         logit_M = repair.logit(repair.fit.held_out_margin_M)
         probability_NC[repair.fit.row_M, column] = expit(logit_M)
     return KnownEntries.of(probability_NC, used.labels_NC, categories)
-
-
-def _out_of_fold(
-    fits: Sequence[HeadFit], known: LabeledFeatures, categories: Sequence[str]
-) -> KnownEntries:
-    probability_NC = np.full(known.labels_NC.shape, np.nan)
-    for fit in fits:
-        column = categories.index(fit.category)
-        probability_NC[fit.row_M, column] = expit(fit.held_out_margin_M)
-    return KnownEntries.of(probability_NC, known.labels_NC, categories)

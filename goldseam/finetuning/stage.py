@@ -17,8 +17,9 @@ from goldseam.errors import InvalidConfig, closest
 from goldseam.finetuning.config import FinetuneConfig
 from goldseam.finetuning.evidence.trust import rank_for_review
 from goldseam.finetuning.features import StoredFeatures, store_features
+from goldseam.finetuning.fitting import LabeledFeatures
 from goldseam.finetuning.page import write_page
-from goldseam.finetuning.repair import LabeledFeatures, Repair, Repairs, repair_categories
+from goldseam.finetuning.repair import Repair, Repairs, repair_categories
 from goldseam.finetuning.reporting import category_repair, sentences
 from goldseam.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
 from goldseam.models.multitask import MultitaskModel
@@ -137,9 +138,7 @@ def _repair(
         held_out=_other(config.held_out, config.split, stored),
         random=_other(config.random_split, "", stored),
     )
-    kept = config.memorized == "keep" and found.memorization is not None
-    by_heart = kept and found.memorization is not None and found.memorization.verdict == "refuse"
-    used = config.held_out if by_heart else config.split
+    used = config.held_out if found.on_held_out else config.split
     return found, used, stored[used]
 
 

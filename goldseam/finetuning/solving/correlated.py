@@ -26,7 +26,7 @@ from goldseam.finetuning.solving.known import (
     read_rows,
 )
 from goldseam.finetuning.solving.logistic import Floats, log_loss, rescale
-from goldseam.finetuning.solving.solver import minimize_ridge
+from goldseam.finetuning.solving.solver import HeadFit, minimize_ridge
 from goldseam.metrics.sums import ratio
 from goldseam.results import Estimate
 
@@ -49,6 +49,10 @@ class CorrelatedFit:
         change: variant minus alone, on the same labels and folds; below 0 the variant is better.
         better: True when the interval of `change` lies below 0.
         why: one sentence.
+        penalty: ridge of the variant's head; None where the category could not be fit.
+        fold_M: fold of each known label, the same for all categories.
+        held_out_margin_M: margin of each by the variant's head, fit without its fold; empty where
+            the category could not be fit.
     """
 
     category: str
@@ -59,6 +63,26 @@ class CorrelatedFit:
     change: Estimate
     better: bool
     why: str
+    penalty: float | None
+    fold_M: Integers
+    held_out_margin_M: Floats
+
+    def replaces(self, alone: HeadFit) -> HeadFit:
+        """The fit with this head, for whatever follows; the fit itself where this is no better."""
+        if not self.better:
+            return alone
+        return dataclasses.replace(
+            alone,
+            weight_D=self.weight_D,
+            bias=self.bias,
+            penalty=self.penalty,
+            kept=False,
+            why=self.why,
+            log_loss_after=self.log_loss.value,
+            gradient_norm=None,
+            fold_M=self.fold_M,
+            held_out_margin_M=self.held_out_margin_M,
+        )
 
 
 def fit_correlated(
@@ -284,7 +308,17 @@ class _Category:
             why = self.reason or "No other category could be fit, so there is nothing to share."
             weight_D, bias = self.head
             return CorrelatedFit(
-                self.category, weight_D.copy(), bias, alone, nothing, nothing, better=False, why=why
+                self.category,
+                weight_D.copy(),
+                bias,
+                alone,
+                nothing,
+                nothing,
+                better=False,
+                why=why,
+                penalty=None,
+                fold_M=self.fold_M,
+                held_out_margin_M=np.empty(0),
             )
         cluster_M = clusters_of(group_N[self.row_M])
         weight_RG = weightings(int(cluster_M.max()) + 1, resamples, seed)
@@ -306,5 +340,15 @@ class _Category:
             f"{single.loss:.4f} alone, {found.loss:.4f} with them."
         )
         return CorrelatedFit(
-            self.category, found.weight_D, found.bias, before, after, change, better, why
+            self.category,
+            found.weight_D,
+            found.bias,
+            before,
+            after,
+            change,
+            better,
+            why,
+            found.penalty,
+            self.fold_M,
+            found.margin_M,
         )

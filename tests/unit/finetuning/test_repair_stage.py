@@ -8,8 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from goldseam.dataset.reading import open_dataset
-from goldseam.dataset.writing import write_dataset
 from goldseam.errors import InvalidConfig
 from goldseam.finetuning import repair as repair_module
 from goldseam.finetuning import stage as stage_module
@@ -20,27 +18,8 @@ from goldseam.finetuning.probabilities.objectives import ExpectedCost
 from goldseam.finetuning.stage import finetune
 from goldseam.models.checkpoint import load_checkpoint
 from goldseam.models.outputs import TagCurve
-from tests.conftest import disc_info, discs
-
-OPTIONS = {"minimum_known": 3, "folds": 2, "resamples": 20, "held_out": ""}
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory):
-    """Enough known tags on every split to fit, calibrate and compare."""
-    out = tmp_path_factory.mktemp("many") / "d"
-    splits = {
-        "train": discs(11, 90, partial=False),
-        "validation": discs(12, 60, partial=False),
-        "test": discs(13, 40, partial=False),
-    }
-    write_dataset(out, disc_info(), splits)
-    return open_dataset(out)
-
-
-@pytest.fixture(scope="module")
-def model(disc_models):
-    return disc_models["pipeline"]
+from tests.unit.conftest import Killed
+from tests.unit.finetuning.conftest import OPTIONS
 
 
 def repaired(many, model, out, **options):
@@ -111,10 +90,6 @@ def test_findings_and_page_stand_beside_the_model(many, model, tmp_path):
     body = json.loads((tmp_path / "out" / "result.json").read_text())
     assert set(body["categories"][2]["scores"]) == {"ap", "auc", "log_loss", "ece", "brier"}
     assert stage_module.FinetuneResult.read(tmp_path / "out") == result
-
-
-class Killed(BaseException):
-    pass
 
 
 def test_a_killed_run_does_not_compute_features_again(many, model, tmp_path, monkeypatch):
