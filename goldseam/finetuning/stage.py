@@ -174,15 +174,22 @@ def _other(split: str, used: str, stored: dict[str, StoredFeatures]) -> LabeledF
 
 @torch.no_grad()
 def _replace_heads(network: MultitaskModel, task: str, found: Repairs) -> None:
-    """Put new heads into the network; straight calibrations become part of them, others a curve."""
+    """Put new heads and thresholds into the network.
+
+    Straight calibrations become part of the heads, others a curve.
+    """
     head = network.tags[task]
     assert isinstance(head, torch.nn.Linear)
     categories = network.tasks[task].categories
-    curves = dict(network.preprocessing.tag_curves.get(task, {}))
+    preprocessing = network.preprocessing
+    curves = dict(preprocessing.tag_curves.get(task, {}))
+    thresholds = dict(preprocessing.tag_thresholds.get(task, {}))
     for repair in found.categories:
         column = categories.index(repair.fit.category)
         slope, intercept = 1.0, repair.moved
         curves.pop(repair.fit.category, None)
+        cut = repair.threshold
+        thresholds[repair.fit.category] = None if cut is None else cut.threshold.value
         if repair.map.form == "isotonic":
             slope, intercept = 1.0, 0.0
             curves[repair.fit.category] = _curve(repair)
@@ -190,9 +197,12 @@ def _replace_heads(network: MultitaskModel, task: str, found: Repairs) -> None:
             slope, intercept = repair.map.slope, repair.map.intercept + repair.moved
         head.weight[column] = torch.from_numpy(slope * repair.fit.weight_D)
         head.bias[column] = slope * repair.fit.bias + intercept
-    by_task = {**network.preprocessing.tag_curves, task: curves}
-    update = {"tag_curves": {name: found for name, found in by_task.items() if found}}
-    network.preprocessing = network.preprocessing.model_copy(update=update)
+    by_task = {**preprocessing.tag_curves, task: curves}
+    update = {
+        "tag_curves": {name: found for name, found in by_task.items() if found},
+        "tag_thresholds": {**preprocessing.tag_thresholds, task: thresholds},
+    }
+    network.preprocessing = preprocessing.model_copy(update=update)
 
 
 def _curve(repair: Repair) -> TagCurve:
