@@ -25,9 +25,8 @@ from goldseam.models.checkpoint import CheckpointConfig, load_checkpoint, save_c
 from goldseam.models.multitask import MultitaskModel
 from goldseam.models.outputs import TagCurve
 from goldseam.results import FinetuneResult
+from goldseam.results.findings import FINDINGS_FILE
 from goldseam.storage.atomic import atomic_folder
-
-FINDINGS_FILE = "findings.parquet"
 
 
 def finetune(config: FinetuneConfig, dataset: Dataset, model: Path, out: Path) -> FinetuneResult:

@@ -4,12 +4,15 @@ Legend: B batch, N known entries of one category, K distinct scores, C categorie
 R weightings, E calibration bins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from goldseam.dataset.codecs import PRESENT
+from goldseam.dataset.decisions import USUAL_THRESHOLD, decide_tags
+from goldseam.errors import closest
 from goldseam.metrics.ranking import weighted_ranking
 from goldseam.metrics.sums import (
     Array,
@@ -22,6 +25,7 @@ from goldseam.metrics.sums import (
 )
 
 BINS = 15
+UNDEFINED = "undefined_categories"
 
 
 class TagsMetric(GroupSums):
@@ -29,26 +33,37 @@ class TagsMetric(GroupSums):
 
     - `ap` is the sum of (recall step) x precision over distinct scores, without interpolation;
       `map` and `auc` are means over the categories that have a known positive and a known negative.
-      The others have no `ap` or `auc` (None): their ranking says nothing.
+      The others have no `ap` or `auc` (None): their ranking says nothing. `undefined_categories`
+      is their number.
     - `ece` is the expected calibration error in 15 bins of equal width, pooled over all known
       entries, and by category.
     - `brier` is the mean squared difference of probability and label, likewise.
     - `cf1` is the harmonic mean of mean precision and mean recall over categories with a known
-      positive, `of1` the F1 of pooled counts, both at probability 0.5. A category of which nothing
-      is predicted has precision 0.
+      positive, `of1` the F1 of pooled counts, where a category is called present from its
+      threshold on. A category of which nothing is predicted has precision 0.
 
-    In a bootstrap draw the means go over the categories that the draw has.
+    In a bootstrap draw the means go over the categories that the draw has; the interval of
+    `undefined_categories` says how many the draws leave out.
 
     Args:
         categories: names by id.
+        thresholds: category → from which probability on it is called present, as the model has
+            them. 0.5 for one that is not named, and for None: `cf1` and `of1` count every category,
+            also one that the model does not decide.
+
+    Raises:
+        InvalidMetricInput: a threshold is negative or not finite, or of no category.
     """
 
     primary = "map"
-    lower_is_better = frozenset({"ece", "brier"})
+    lower_is_better = frozenset({"ece", "brier", UNDEFINED})
 
-    def __init__(self, categories: Sequence[str]) -> None:
+    def __init__(
+        self, categories: Sequence[str], thresholds: Mapping[str, float | None] | None = None
+    ) -> None:
         super().__init__()
         self.categories = tuple(categories)
+        self.thresholds = _each(self.categories, thresholds or {})
         self._score_BC: list[Floats] = []
         self._target_BC: list[npt.NDArray[np.int8]] = []
         self._group_B: list[str] = []
@@ -85,10 +100,11 @@ class TagsMetric(GroupSums):
         score_BC = np.where(state_BC == -1, 0.0, score_BC)
         self._score_BC.append(score_BC)
         self._target_BC.append(state_BC.astype(np.int8))
+        said_BC = decide_tags(score_BC, self.thresholds) == PRESENT
         names = [groups[index] for index in known]
         self._group_B.extend(names)
         for row, name in enumerate(names):
-            self._add(name, _entry_sums(score_BC[row], state_BC[row]))
+            self._add(name, _entry_sums(score_BC[row], state_BC[row], said_BC[row]))
 
     def merge(self, other: Self) -> Self:
         """A new metric of both parts' samples; both parts stay as they are."""
@@ -113,12 +129,18 @@ class TagsMetric(GroupSums):
                 score_BC[known_B, c], target_BC[known_B, c], group_B[known_B], weights_RG
             )
         scores |= {"map": mean_defined(ap_CR, 0), "auc": mean_defined(auc_CR, 0)}
+        # like every score it is undefined where nothing at all is known
+        missing_R = np.isnan(ap_CR).sum(axis=0)
+        scores[UNDEFINED] = np.where(np.isnan(scores["brier"]), np.nan, missing_R)
         for c, name in enumerate(self.categories):
             scores |= {f"ap.{name}": ap_CR[c], f"auc.{name}": auc_CR[c]}
         return scores
 
     def _settings(self) -> tuple[Any, ...]:
-        return (self.categories,)
+        return self.categories, self.thresholds
+
+    def _unit(self, key: str) -> str:
+        return "categories" if key == UNDEFINED else ""
 
     def _shape(self) -> tuple[int, ...]:
         return len(self.categories), 3 * BINS + 4
@@ -139,6 +161,23 @@ class TagsMetric(GroupSums):
         return scores
 
 
+def _each(categories: tuple[str, ...], thresholds: Mapping[str, float | None]) -> tuple[float, ...]:
+    """A threshold for every category."""
+    for name, cut in thresholds.items():
+        if name not in categories:
+            raise InvalidMetricInput(
+                f"there is a threshold of '{name}', which is no category.",
+                remedy=f"Closest: {closest(name, categories)}.",
+            )
+        if cut is not None and not 0 <= cut < np.inf:
+            raise InvalidMetricInput(
+                f"the threshold of '{name}' is {cut}, expected a probability.",
+                remedy="Give a number from 0 to 1, or None where none can be told.",
+            )
+    found = [thresholds.get(name) for name in categories]
+    return tuple(USUAL_THRESHOLD if cut is None else float(cut) for cut in found)
+
+
 def _check_values(score_BC: Floats, state_BC: Array) -> None:
     known_BC = state_BC != -1
     valid_BC = (score_BC >= 0) & (score_BC <= 1) & np.isin(state_BC, (0, 1))
@@ -152,16 +191,15 @@ def _check_values(score_BC: Floats, state_BC: Array) -> None:
         )
 
 
-def _entry_sums(score_C: Floats, state_C: Array) -> Floats:
+def _entry_sums(score_C: Floats, state_C: Array, said_C: Array) -> Floats:
     """What one image adds, by category: bins (entries, scores, positives), error, decisions."""
     sums_CS = np.zeros((len(score_C), 3 * BINS + 4))
     c = np.flatnonzero(state_C != -1)
-    score, positive = score_C[c], state_C[c] == 1
+    score, positive, said = score_C[c], state_C[c] == 1, said_C[c]
     bin_ = np.minimum((score * BINS).astype(np.int64), BINS - 1)
     sums_CS[c, bin_] = 1.0
     sums_CS[c, BINS + bin_] = score
     sums_CS[c, 2 * BINS + bin_] = positive
-    said = score >= 0.5
     decisions = ((score - positive) ** 2, said & positive, said & ~positive, ~said & positive)
     sums_CS[c, 3 * BINS :] = np.stack(decisions, axis=1)
     return sums_CS

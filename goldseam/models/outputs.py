@@ -13,10 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from goldseam.dataset.decisions import USUAL_THRESHOLD
 from goldseam.dataset.schema import Kind, Task
 
 DENSE = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY, Kind.REGRESSION, Kind.NORMALS)
 NORMAL_CHANNELS = 3
+# category → from which probability on it is called present; None where that cannot be told
+Thresholds = dict[str, Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] | None]
 
 
 class TagCurve(pydantic.BaseModel):
@@ -62,6 +65,9 @@ class Preprocessing(pydantic.BaseModel):
         std: of each channel.
         values: regression task → (center, spread) of its known training values.
         tag_curves: tags task → category → the map of its logits; all others pass a sigmoid.
+        tag_thresholds: tags task → category → from which probability on it is called present; 1 or
+            more is never. None where known labels cannot tell: then nothing is decided. For a
+            category that is not named nobody chose one, and 0.5 is taken.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -70,10 +76,20 @@ class Preprocessing(pydantic.BaseModel):
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     values: dict[str, tuple[float, float]] = {}
     tag_curves: dict[str, dict[str, TagCurve]] = {}
+    tag_thresholds: dict[str, Thresholds] = {}
 
     def scale_of(self, task: str) -> tuple[float, float]:
         """(center, spread) of a regression task; (0, 1) where nothing was measured."""
         return self.values.get(task, (0.0, 1.0))
+
+    def thresholds_of(self, tasks: Mapping[str, Task]) -> dict[str, Thresholds]:
+        """Tags task → the threshold of every category, in their order; None: no decision."""
+        found: dict[str, Thresholds] = {}
+        for name, task in tasks.items():
+            if task.kind is Kind.TAGS:
+                chosen = self.tag_thresholds.get(name, {})
+                found[name] = {c: chosen.get(c, USUAL_THRESHOLD) for c in task.categories}
+        return found
 
 
 @dataclasses.dataclass

@@ -14,6 +14,7 @@ from goldseam.recipe.sections import (
     DatasetSection,
     PartialRecipe,
     Recipe,
+    TagsRecipe,
 )
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "DatasetSection",
     "PartialRecipe",
     "Recipe",
+    "TagsRecipe",
     "as_struct",
     "from_struct",
     "load_recipe",

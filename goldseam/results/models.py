@@ -39,10 +39,13 @@ class ModelScores:
     Attributes:
         model_digest: of its checkpoint.
         metrics: `task.metric` or `task.metric.category` → estimate.
+        tag_thresholds: tags task → category → the model's own threshold, by which `cf1` and `of1`
+            were scored; 0.5 stood for None (the model does not decide) and for what is not named.
     """
 
     model_digest: str
     metrics: dict[str, Estimate]
+    tag_thresholds: dict[str, dict[str, float | None]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,6 @@ Legend: N images, C categories, E known entries, M flagged entries, A annotators
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,31 +25,9 @@ from goldseam.finetuning.resampling import (
 from goldseam.metrics.sums import ratio
 from goldseam.page import between, count, percent
 from goldseam.results import Estimate
+from goldseam.results.findings import Action, Issue, make_findings
 
-ISSUE, ACTION = "wrong_tag", "review"
 STATES = ("absent", "present")
-# The columns of the audit's `findings.parquet`, so that the two tables can be joined as they are.
-FINDING_SCHEMA = pa.schema(
-    [
-        pa.field("finding", pa.string(), nullable=False),
-        pa.field("image_id", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("group", pa.string(), nullable=False),
-        pa.field("task", pa.string(), nullable=False),
-        pa.field("category", pa.string()),
-        pa.field("issue", pa.string(), nullable=False),
-        pa.field("score", pa.float32(), nullable=False),
-        pa.field("evidence", pa.string(), nullable=False),
-        pa.field("given", pa.string()),
-        pa.field("suggested", pa.string()),
-        pa.field("action", pa.string(), nullable=False),
-        pa.field("source", pa.string()),
-        pa.field("xmin", pa.float32()),
-        pa.field("ymin", pa.float32()),
-        pa.field("xmax", pa.float32()),
-        pa.field("ymax", pa.float32()),
-    ]
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -187,28 +164,22 @@ def rank_for_review(
     present_M = entries.present_E[flagged_M].astype(np.intp)
     state = pa.array(STATES)
     given = state.take(pa.array(present_M))
-    columns: dict[str, Any] = {
-        name: pa.repeat(pa.scalar(values, pa.string()), len(row_M))
-        if values is None or isinstance(values, str)
-        else pa.array([values[row] for row in row_M.tolist()], pa.string())
+    taken: dict[str, Any] = {
+        name: values if values is None or isinstance(values, str) else [values[r] for r in row_M]
         for name, values in by_image.items()
     }
     names = pa.array(entries.categories, pa.string())
-    columns |= {
-        "task": pa.repeat(pa.scalar(task), len(row_M)),
-        "category": names.take(pa.array(entries.category_E[flagged_M])),
-        "issue": pa.repeat(pa.scalar(ISSUE), len(row_M)),
-        "score": pa.array(1 - entries.agreement[flagged_M], pa.float32()),
-        "evidence": _evidence(given, entries.probability_E[flagged_M]),
-        "given": given,
-        "suggested": state.take(pa.array(1 - present_M)),
-        "action": pa.repeat(pa.scalar(ACTION), len(row_M)),
-    }
-    columns |= {
-        name: pa.nulls(len(row_M), pa.float32()) for name in ("xmin", "ymin", "xmax", "ymax")
-    }
-    columns["finding"] = _identities(columns, len(row_M))
-    table = pa.table([columns[field.name] for field in FINDING_SCHEMA], schema=FINDING_SCHEMA)
+    table = make_findings(
+        **taken,
+        task=task,
+        issue=Issue.WRONG_TAG,
+        action=Action.REVIEW,
+        score=1 - entries.agreement[flagged_M],
+        evidence=_evidence(given, entries.probability_E[flagged_M]),
+        category=names.take(pa.array(entries.category_E[flagged_M])),
+        given=given,
+        suggested=state.take(pa.array(1 - present_M)),
+    )
     return table.sort_by([("score", "descending"), ("finding", "ascending")])
 
 
@@ -234,17 +205,6 @@ def _evidence(given: pa.Array, probability_M: Floats) -> pa.Array:
         "Labeled ", given, "; a model that had not seen this label predicts it to be present with ",
         predicted, ".", "",
     )  # fmt: skip
-
-
-def _identities(columns: dict[str, Any], rows: int) -> pa.Array:
-    """Twelve hexadecimal digits for each row: those that the audit gives the same label."""
-    parts = [columns[name].to_pylist() for name in ("image_id", "task", "category", "issue")]
-    # the audit adds the four sides of a box, which a tag does not have
-    digests = [
-        hashlib.sha256("\x1f".join((*texts, "", "", "", "")).encode()).hexdigest()[:12]
-        for texts in zip(*parts, strict=True)
-    ]
-    return pa.array(digests if rows else [], pa.string())
 
 
 def label_weights(

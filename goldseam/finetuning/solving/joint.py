@@ -21,6 +21,9 @@ MAXIMUM_STEPS = 1000
 
 # (gradients of some problems PK, their numbers K) -> roughly the inverse Hessian times each
 Precondition = Callable[[Tensor, Tensor], Tensor]
+# (margins NK, decrements K) of all problems -> whether the rest of the search is not worth it; a
+# decrement is twice what an objective may still fall, 0 where the search has ended
+GiveUp = Callable[[Tensor, Tensor], bool]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,6 +70,7 @@ def minimize_together(
     gradient_tolerance_K: Tensor | float = 1e-8,
     decrement_tolerance: float = 0.0,
     maximum_steps: int = MAXIMUM_STEPS,
+    give_up: GiveUp | None = None,
 ) -> Minima:
     """Minimize K strictly convex objectives, each sum weight * log_loss + penalty / 2 |w|^2.
 
@@ -82,6 +86,7 @@ def minimize_together(
         decrement_tolerance: likewise for the estimate gradient^T H^-1 gradient, which is twice what
             the objective can still fall.
         maximum_steps: after which the search ends where it is.
+        give_up: asked before every second step; where it says True the search ends where it is.
     """
     run = _Run(design_NP, problems, precondition, start_PK)
     tolerance_K = torch.as_tensor(gradient_tolerance_K, dtype=design_NP.dtype).to(design_NP.device)
@@ -92,7 +97,8 @@ def minimize_together(
         direction_PK, decrement_K = run.direction(gradient_PK)
         norm_K = gradient_PK.norm(dim=0)
         done_K = (norm_K <= tolerance_K[run.active_K]) | (decrement_K <= decrement_tolerance)
-        if steps == maximum_steps:
+        asked = give_up is not None and steps % 2 == 1
+        if steps == maximum_steps or (asked and give_up(*run.now(decrement_K))):
             done_K = torch.ones_like(done_K)
         stalled_K = run.advance(gradient_PK, direction_PK, decrement_K, ~done_K)
         run.retire(done_K | stalled_K, norm_K)
@@ -131,6 +137,15 @@ class _Run:
     def gradient(self) -> Tensor:
         residual_NA = self.weight_NA * (self.margin_NA.sigmoid() - self.present_NA)
         return self.design_NP.T @ residual_NA + self.ridge_PA * self.theta_PA
+
+    def now(self, decrement_A: Tensor) -> tuple[Tensor, Tensor]:
+        """Margins and decrements of all problems."""
+        if len(self.active_K) == len(self.norm_K):
+            return self.margin_NA, decrement_A
+        margin_NK, decrement_K = self.margin_NK.clone(), torch.zeros_like(self.norm_K)
+        margin_NK[:, self.active_K] = self.margin_NA
+        decrement_K[self.active_K] = decrement_A
+        return margin_NK, decrement_K
 
     def direction(self, gradient_PA: Tensor) -> tuple[Tensor, Tensor]:
         """The quasi-Newton direction, and minus the slope along it."""

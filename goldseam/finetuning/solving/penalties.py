@@ -13,10 +13,12 @@ Legend: N known rows, R coordinates, P = R + 1, K candidates, L problems (fold-m
 """
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from goldseam.finetuning.solving.contest import Contest
 from goldseam.finetuning.solving.known import KnownLabels, ScaledRows
 from goldseam.finetuning.solving.logistic import (
     Floats,
@@ -191,6 +193,10 @@ def screen(
     )
     theta_PF = design_NP.new_zeros((design_NP.shape[1], folds))
     fitted_NF = one_penalty.offset_NK
+    single_NP = design_NP.float()
+    contest = Contest.of(known, design_NP)
+    contest.enter(margin_N)
+    contest.enter(contest.held_out(offset_NF))
     margins, starts = [], []
     for penalty in penalties:
         problems = dataclasses.replace(one_penalty, penalty_K=one_penalty.penalty_K * penalty)
@@ -199,12 +205,14 @@ def screen(
         minima = minimize_together(
             design_NP,
             problems,
-            factored(_hessian(design_NP, curvature_N), problems.penalty_K),
+            factored(_hessian(single_NP, curvature_N), problems.penalty_K),
             start_PK=theta_PF,
             decrement_tolerance=SCREENING_DECREMENT,
             maximum_steps=SCREENING_STEPS,
+            give_up=functools.partial(contest.is_lost, penalty),
         )
         theta_PF, fitted_NF = minima.theta_PK, minima.margin_NK
+        contest.enter(contest.held_out(fitted_NF.numpy()))
         margins.append(fitted_NF.numpy())
         starts.append(theta_PF[:, -1].numpy())
     margin_NL = np.stack(margins, axis=2).reshape(len(margin_N), -1)
@@ -217,11 +225,11 @@ def screen(
     )
 
 
-def _hessian(design_NP: "torch.Tensor", curvature_N: "torch.Tensor") -> "torch.Tensor":
+def _hessian(single_NP: "torch.Tensor", curvature_N: "torch.Tensor") -> "torch.Tensor":
     import torch
 
     # numpy hands a product with its own transpose to the symmetric routine, at half the cost
-    root_NP = (design_NP * curvature_N.sqrt()[:, None]).float().numpy()
+    root_NP = (single_NP * curvature_N.sqrt().float()[:, None]).numpy()
     return torch.from_numpy(root_NP.T @ root_NP)
 
 

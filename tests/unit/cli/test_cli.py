@@ -157,4 +157,4 @@ def test_a_dataset_without_a_noisy_task_can_be_audited_and_validated(goldseam, t
     assert code == 0, err
     code, out, err = goldseam("recipe", "check", tmp_path / "r.yaml")
     assert code == 0, err
-    assert "pipeline: partial_to_model" in (tmp_path / "r.yaml").read_text()
+    assert "pipeline: tags_to_model" in (tmp_path / "r.yaml").read_text()

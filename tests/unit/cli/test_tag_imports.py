@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from goldseam.cli import main
 from goldseam.dataset.reading import open_dataset
 from tests.unit.dataset.formats.tag_files import (
     CHEXPERT_TRAIN,
@@ -24,22 +23,6 @@ COCO = {
         {"id": 1, "image_id": 1, "category_id": 8, "bbox": [1, 1, 4, 4], "area": 16, "iscrowd": 0}
     ],
 }
-
-
-@pytest.fixture
-def goldseam(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["goldseam", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

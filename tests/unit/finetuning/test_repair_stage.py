@@ -12,12 +12,12 @@ from goldseam.errors import InvalidConfig
 from goldseam.finetuning import repair as repair_module
 from goldseam.finetuning import stage as stage_module
 from goldseam.finetuning.config import FinetuneConfig
-from goldseam.finetuning.evidence.trust import FINDING_SCHEMA
 from goldseam.finetuning.probabilities.calibration import Calibration
 from goldseam.finetuning.probabilities.objectives import ExpectedCost
 from goldseam.finetuning.stage import finetune
 from goldseam.models.checkpoint import load_checkpoint
 from goldseam.models.outputs import TagCurve
+from goldseam.results.findings import SCHEMA
 from tests.unit.conftest import Killed
 from tests.unit.finetuning.conftest import OPTIONS
 
@@ -82,7 +82,7 @@ def test_only_the_named_categories_change(many, model, tmp_path):
 def test_findings_and_page_stand_beside_the_model(many, model, tmp_path):
     result = repaired(many, model, tmp_path / "out", review_share=1.0)
     found = pq.read_table(tmp_path / "out" / "findings.parquet")
-    assert found.schema == FINDING_SCHEMA
+    assert found.schema == SCHEMA
     assert found.num_rows == result.findings
     html = (tmp_path / "out" / result.page).read_text()
     assert all(one.category in html for one in result.categories)

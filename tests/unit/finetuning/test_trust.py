@@ -1,12 +1,13 @@
 """Trust in known labels: what is ranked, what it weighs, and whose labels they are."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from goldseam.audit.findings import SCHEMA, Action, Issue, join_findings, make_findings
 from goldseam.errors import InvalidArray, InvalidConfig
 from goldseam.finetuning.evidence.trust import (
-    FINDING_SCHEMA,
     KnownEntries,
     annotator_trust,
     annotator_weights,
@@ -32,10 +33,10 @@ def where(rows):
 
 
 def test_rows_are_the_audits_own():
-    assert FINDING_SCHEMA == SCHEMA
     probability_NC, label_NC, _ = make_labels()
     entries = KnownEntries.of(probability_NC, label_NC, NAMES)
     table = rank_for_review(entries, **where(1200), splits="train", share=0.02)
+    assert table.schema == SCHEMA
     rows = table.to_pylist()
     theirs = make_findings(
         image_id=[row["image_id"] for row in rows],
@@ -51,6 +52,11 @@ def test_rows_are_the_audits_own():
         suggested=[row["suggested"] for row in rows],
     )
     assert table.equals(join_findings([theirs]))
+    # the id of a label, written out: findings that were stored earlier keep theirs
+    for row in rows[:3]:
+        identity = (row["image_id"], "tags", row["category"], "wrong_tag", "", "", "", "")
+        digest = hashlib.sha256("\x1f".join(identity).encode()).hexdigest()
+        assert row["finding"] == digest[:12]
 
 
 def test_the_most_contradicted_of_each_category_are_flagged():

@@ -15,7 +15,7 @@ from goldseam.dataset.examples.closet.sources import (
     known_part,
     require_tasks,
 )
-from goldseam.dataset.examples.rooms.build import FULL, known_labels
+from goldseam.dataset.partial import FULL, known_labels
 from goldseam.dataset.partial.tag_protocols import TagScheme, tag_mask
 from goldseam.dataset.schema import SPLITS, DatasetInfo, Split
 from goldseam.dataset.writing import Sample, write_dataset
