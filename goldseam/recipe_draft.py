@@ -31,8 +31,8 @@ ANNOTATOR = "meta_annotator"
 def draft_recipe(folder: Path) -> str:
     """The text of a recipe for the dataset in `folder`.
 
-    With a noisy task to pretrain on it is one of `label_to_model`, without of `partial_to_model`, or
-    of `tags_to_model` where all that is to be learned are tags.
+    With a noisy task to pretrain on it is one of `label_to_model`, without of `partial_to_model`;
+    where all that is to be learned are tags, of `tags_to_model`.
 
     Raises:
         InvalidConfig: the dataset has no clean task to train.

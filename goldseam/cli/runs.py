@@ -22,7 +22,8 @@ def run(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="A YAML file, or one that ships: coast, rooms, closet, coast_audit, cft/…, diffusionmtl/….",
+            help="A YAML file, or one that ships: coast, rooms, closet, coast_audit, cft/…, "
+            "diffusionmtl/….",
             show_default=False,
         ),
     ],

@@ -34,7 +34,7 @@ class InitialNetwork(nn.Module):
         channels: dense task → channels of its head.
 
     Raises:
-        InvalidConfig: a task's kind cannot be trained.
+        InvalidConfig: a task's kind cannot be trained, or its name cannot be kept.
     """
 
     mean_3: Tensor
@@ -55,6 +55,11 @@ class InitialNetwork(nn.Module):
         self.dense = tuple(name for name, task in tasks.items() if task.kind in DENSE)
         self.tagged = tuple(name for name, task in tasks.items() if task.kind is Kind.TAGS)
         for name, task in tasks.items():
+            if hasattr(nn.ModuleDict, name):
+                raise InvalidConfig(
+                    f"task '{name}' has the name of a part of every network.",
+                    remedy=f"Rename it in dataset.yaml and its column, such as '{name}_task'.",
+                )
             if name in (*self.dense, *self.tagged):
                 continue
             kinds = ", ".join(kind.value for kind in (*DENSE, Kind.TAGS))

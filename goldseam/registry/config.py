@@ -15,8 +15,8 @@ class Gate(StageConfig):
             every category of that metric, each of which must pass.
         at_least: the value must not be lower.
         at_most: the value must not be higher.
-        not_worse_than: another evaluated model (`champion`, `scratch`, `noisy_direct`, `trained`); better is
-            higher or lower as the metric says.
+        not_worse_than: another evaluated model (`champion`, `scratch`, `noisy_direct`, `trained`);
+            better is higher or lower as the metric says.
         margin: how much worse than that model is still accepted, in the metric's unit.
     """
 

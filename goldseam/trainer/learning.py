@@ -104,7 +104,10 @@ def learn(
         with written_by_main(out, key) as folder:
             # a kill between the result and the renaming leaves both here: nothing is left to learn
             if not (folder / RESULT_FILE).is_file():
-                table = samples_from(TrainingTable(dataset, "train", tasks, cache=folder / "data"))
+                asked = config.loss.tags.uncertain.policy != "ignore"
+                table = samples_from(
+                    TrainingTable(dataset, "train", tasks, cache=folder / "data", unsure=asked)
+                )
                 _require_labels(table.known)
                 model, transferred = _start(
                     dataset, specs, config, diffusion=diffusion, init=init, depth=depth

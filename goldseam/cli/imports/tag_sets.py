@@ -57,7 +57,10 @@ def chexpert(
     ),
     categories: Findings = "",
     uncertain: Annotated[
-        str, typer.Option(help="What -1.0 is taken for: unknown, absent (U-Zeros), present.")
+        str,
+        typer.Option(
+            help="What -1.0 is taken for: unknown, absent (U-Zeros), present; unsure keeps it."
+        ),
     ] = "unknown",
     uncertain_of: UncertainOf = None,
     split: Split = "train",

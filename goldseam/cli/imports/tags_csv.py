@@ -49,7 +49,8 @@ Meaning = Annotated[
 Uncertain = Annotated[
     str,
     typer.Option(
-        help="What uncertain is taken for: unknown, present, absent.", rich_help_panel=COLUMNS
+        help="What uncertain is taken for: unknown, present, absent; unsure keeps it.",
+        rich_help_panel=COLUMNS,
     ),
 ]
 UncertainOf = Annotated[

@@ -143,8 +143,8 @@ def _object_tasks(
     task = Task(kind=Kind.DETECTION, categories=names, exhaustive=not objects.federated)
     tasks: Cells = {config.task: (task, found, sources_where_known(found, config.source))}
     if objects.federated:
-        shown = encode_tags(presence(images, objects, category_of, faults))
         tags = Task(kind=Kind.TAGS, categories=names)
+        shown = encode_tags(tags, presence(images, objects, category_of, faults))
         sources = sources_where_known(shown, config.source)
         tasks[f"{config.task}_present"] = (tags, shown, sources)
     attachments: tuple[Attach, ...] = ()

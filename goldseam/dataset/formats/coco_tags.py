@@ -98,8 +98,8 @@ def import_coco_tags(
         set_absent(state_NC, images_of, rows, category_of, fault)
     if config.unlabeled_is_unknown and not federated:
         state_NC[~looked_N] = UNKNOWN
-    cells = encode_tags(state_NC)
     task = Task(kind=Kind.TAGS, categories=names)
+    cells = encode_tags(task, state_NC)
     tasks = {config.task: (task, cells, sources_where_known(cells, config.source))}
     labels = placed_labels(config, images_of, tasks, len(files))
     info = write_labels(

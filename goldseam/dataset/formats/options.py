@@ -7,7 +7,7 @@ import pydantic
 from goldseam.artifacts import StageConfig
 from goldseam.dataset.schema import Split
 
-State = Literal["present", "absent", "unknown"]
+State = Literal["present", "absent", "unknown", "unsure"]
 Meaning = Literal["present", "absent", "unknown", "uncertain"]
 Fraction = Annotated[float, pydantic.Field(ge=0, le=1)]
 
@@ -178,7 +178,8 @@ class ChexpertImport(PatientImport):
             of `valid` and `test` were read by radiologists: `human`.
         categories: findings in the order of their ids; empty takes all 14.
         uncertain: what an uncertain entry (-1.0) is taken for; `absent` and `present` are the
-            published policies U-Zeros and U-Ones.
+            published policies U-Zeros and U-Ones. `unsure` keeps it for the training to decide, see
+            `loss.tags.uncertain`; to all else it is unknown.
         uncertain_of: finding → the same, where it is not `uncertain`.
     """
 

@@ -39,10 +39,11 @@ class TagTable:
     Attributes:
         image_ids: string N.
         categories: names of the C columns.
-        state_NC: int8; 1 present, 0 absent, -1 unknown.
+        state_NC: int8; 1 present, 0 absent, -1 unknown, -2 unsure.
         uncertain_C: entries that the file calls uncertain, whatever they were taken for.
         columns: role or `meta_…` → string N: `group`, `split`, `source`, `width`, `height`, and
             `file`, the picture's, where it is not named by the image's id.
+        unsure: whether uncertain entries of some category stay unsure.
     """
 
     image_ids: pa.Array
@@ -50,6 +51,7 @@ class TagTable:
     state_NC: Array
     uncertain_C: Array
     columns: dict[str, pa.Array]
+    unsure: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,14 +96,23 @@ def read_tag_table(file: Path, config: CsvImport, remedy: str = REMEDY) -> TagTa
 
     Raises:
         MissingInput: the file cannot be read.
-        InvalidConfig: a column that is named is not there.
+        InvalidConfig: a column that is named is not there, or entries of the long form are to stay
+            unsure.
         InvalidDataset: the file is no CSV, a value means nothing, an image is named twice (wide) or
             contradicts itself (long); names row and column.
     """
     head = csv_head(file, delimiter=config.delimiter, encoding=config.encoding)
     layout = find_layout(head[0], config, file)
+    unsure = "unsure" in (config.uncertain, *config.uncertain_of.values())
+    if unsure and layout.long:
+        raise InvalidConfig(
+            f"{file} has one entry a row; these are votes on present or absent, and none of them can "
+            "stay unsure.",
+            remedy="Take uncertain for unknown, present or absent; or give one row an image.",
+        )
     read = _read_long if layout.long else _read_wide
     table = read(file, layout, config, TagValues(config.values, remedy))
+    table = dataclasses.replace(table, unsure=unsure)
     if not len(table.image_ids):
         raise InvalidDataset(f"{file} has no row.", remedy="Give a file with labels.")
     blank = pc.indices_nonzero(pc.equal(pc.utf8_trim_whitespace(table.image_ids), ""))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, Array
+from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, UNSURE, Array
 from goldseam.dataset.formats.options import Meaning, State
 from goldseam.errors import InvalidConfig, InvalidDataset, closest
 
@@ -19,9 +19,9 @@ MEANINGS = {
     **dict.fromkeys(("", "nan", "na", "n/a", "null", "none", "unknown", "?"), "unknown"),
     **dict.fromkeys(("-1", "-1.0", "u", "uncertain"), "uncertain"),
 }
-STATES = {"present": PRESENT, "absent": ABSENT, "unknown": UNKNOWN}
+STATES = {"present": PRESENT, "absent": ABSENT, "unknown": UNKNOWN, "unsure": UNSURE}
 UNCERTAIN = 2
-NO_MEANING = -2
+NO_MEANING = -3
 REMEDY = (
     "Import the table first, with 'goldseam dataset import csv': a column that is no category "
     "goes to --meta or --drop, and --value TEXT=present|absent|unknown|uncertain says what a text "

@@ -125,7 +125,9 @@ def _labels(
     if group is None:
         group = groups_by_pattern(image_ids, config.group_pattern)
     by_file, by_column = _named_splits(files, tables, columns)
-    cells = encode_tags(state_NC)
+    unsure = any(table.unsure for table in tables)
+    task = Task(kind=Kind.TAGS, categories=categories, unsure=unsure)
+    cells = encode_tags(task, state_NC)
     return Labels(
         image_ids=image_ids,
         file=columns.get("file", image_ids),
@@ -135,7 +137,7 @@ def _labels(
         height=_lengths(columns, "height", len(image_ids)),
         tasks={
             config.task: (
-                Task(kind=Kind.TAGS, categories=categories),
+                task,
                 cells,
                 _sources(cells, columns.get("source"), config.source),
             )

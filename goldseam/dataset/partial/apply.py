@@ -188,7 +188,9 @@ def make_partial(
                 }
                 cells = {}
                 if tags is not None:
-                    cells[tags.task] = encode_tags(tags.kept_NC[start : start + shard.rows])
+                    cells[tags.task] = encode_tags(
+                        dataset.info.tasks[tags.task], tags.kept_NC[start : start + shard.rows]
+                    )
                 start += shard.rows
                 shards.append(_forget(dataset.path, shard, part, cells, folder))
             else:

@@ -8,12 +8,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from goldseam.dataset.codecs import UNSURE
 from goldseam.errors import InvalidConfig
 from goldseam.trainer.tag_strategies.config import UncertainPolicy
-
-# beside 1 present, 0 absent and -1 unknown: somebody looked and was not sure. What does not ask
-# for it takes it for unknown, as any number below 0.
-UNCERTAIN = -2
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +70,7 @@ def read_states(
     """Targets of a batch.
 
     Args:
-        state_BC: 1 present, 0 absent, -1 unknown, `UNCERTAIN` unsure.
+        state_BC: 1 present, 0 absent, -1 unknown, -2 unsure.
         logits_BC: gives the targets their type.
         policy: what unsure entries count for.
         context: of the batch.
@@ -81,7 +78,7 @@ def read_states(
     labeled_BC = torch.ones_like(state_BC, dtype=torch.bool)
     if context.labeled_B is not None:
         labeled_BC = labeled_BC & context.labeled_B[:, None]
-    unsure_BC = labeled_BC & (state_BC == UNCERTAIN)
+    unsure_BC = labeled_BC & (state_BC == UNSURE)
     known_BC = labeled_BC & (state_BC >= 0)
     unknown_BC = labeled_BC & ~known_BC & ~unsure_BC
     target_BC = torch.where(known_BC, state_BC, 0).to(logits_BC)

@@ -55,7 +55,7 @@ class TagLoss(nn.Module, abc.ABC):
 
         Args:
             logits_BC: unnormalized scores.
-            state_BC: 1 present, 0 absent, -1 unknown, `states.UNCERTAIN` unsure.
+            state_BC: 1 present, 0 absent, -1 unknown, -2 unsure.
             context: where in the training the batch stands.
             reduce: entries to one number.
         """

@@ -9,12 +9,13 @@ import pydantic
 import pytest
 import torch
 
+from goldseam.dataset.codecs import UNSURE
 from goldseam.errors import InvalidConfig
 from goldseam.trainer import tag_strategies as options
 from goldseam.trainer.losses import tags_loss
 from goldseam.trainer.reduction import within_images
 from goldseam.trainer.tag_strategies.building import build_tag_loss
-from goldseam.trainer.tag_strategies.states import UNCERTAIN, TagContext, entry_uniform
+from goldseam.trainer.tag_strategies.states import TagContext, entry_uniform
 
 B, C, N = 6, 5, 20
 STEPS = 40
@@ -412,7 +413,7 @@ def unsure(policy, **more):
 @pytest.mark.parametrize(("policy", "target"), [("zeros", 0), ("ones", 1), ("ignore", None)])
 def test_what_nobody_was_sure_of(policy, target):
     logits, state = random(B, C), states()
-    state[2, :3] = UNCERTAIN
+    state[2, :3] = UNSURE
     expected = mean_by_hand(
         logits,
         state,
@@ -426,7 +427,7 @@ def test_what_nobody_was_sure_of(policy, target):
 def test_unsure_is_not_unknown(strategy):
     """Left out by the policy `ignore`, also where a strategy takes unknown for absent."""
     state = states()
-    state[2:4] = UNCERTAIN
+    state[2:4] = UNSURE
     x = random(B, C).requires_grad_()
     build(strategy)(x, state, context(STEPS - 1)).backward()
     assert not x.grad[2:4].any()
@@ -434,7 +435,7 @@ def test_unsure_is_not_unknown(strategy):
 
 def test_smoothed_targets_belong_to_the_entry_and_not_to_the_step():
     strategy = unsure("smoothed_ones", seed=5)
-    logits, state = random(B, C), torch.full((B, C), UNCERTAIN)
+    logits, state = random(B, C), torch.full((B, C), UNSURE)
     rows = torch.tensor([3, 9, 1, 0, 7, 5])
     loss_of = build(strategy)
     target = 0.55 + 0.3 * entry_uniform(rows, C, 5)
@@ -499,6 +500,6 @@ def test_what_does_not_fit_is_refused():
     ):
         loss_of = build(strategy)
         assert loss_of.needs_rows
-        state = torch.full((B, C), UNCERTAIN)
+        state = torch.full((B, C), UNSURE)
         with pytest.raises(InvalidConfig, match="which images"):
             loss_of(random(B, C), state, TagContext(0, STEPS))

@@ -1,9 +1,13 @@
 """A label strategy in a whole training: chosen by its name, and its memory outlives a kill."""
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from goldseam.dataset.schema import Kind, Task
+from goldseam.dataset.reading import open_dataset
+from goldseam.dataset.schema import DatasetInfo, Kind, Task
+from goldseam.dataset.writing import Sample, write_dataset
 from goldseam.errors import InvalidConfig
 from goldseam.models.config import EncoderConfig, NetworkConfig
 from goldseam.models.multitask import Output
@@ -38,6 +42,48 @@ def test_by_default_nothing_but_known_tags_counts():
     for loss in (loss_of({"name": "ignore"}), MultitaskLoss(TASKS, LossConfig(), {}, 0.0)):
         assert torch.equal(losses(loss, logits, state, known)["items"], expected)
         assert not loss.memory.state_dict()
+
+
+def test_a_policy_for_the_unsure_reaches_the_training(tmp_path):
+    """Two datasets that differ in nothing but unsure entries, and the policies that see them."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 255, (24, 16, 16, 3), np.uint8)
+    state_NC = random.integers(-1, 2, (24, 3)).astype(np.int8)
+    state_NC[:, 0] = np.arange(24) % 2
+    doubted_NC = np.where((state_NC == -1) & (np.arange(24) < 16)[:, None], -2, state_NC)
+    weights_of = {}
+    for name, tags_NC in (("sure", state_NC), ("unsure", doubted_NC)):
+        task = Task(kind=Kind.TAGS, categories=("p", "q", "r"), unsure=True)
+        info = DatasetInfo(
+            name="d", version="1", license="none", source="made", tasks={"findings": task}
+        )
+        samples = [
+            Sample(
+                image_id=f"i{n:02}",
+                image=image,
+                group=f"g{n}",
+                labels={"findings": tags_C},
+                sources={"findings": "human"},
+            )
+            for n, (image, tags_C) in enumerate(zip(images, tags_NC, strict=True))
+        ]
+        write_dataset(tmp_path / name, info, {"train": samples[:16], "validation": samples[16:]})
+        for policy in ("ignore", "zeros", "smoothed_ones"):
+            config = TrainConfig(
+                tasks=("findings",),
+                network=NetworkConfig(encoder=EncoderConfig(width=8, levels=2), decoder_width=8),
+                optimizer=OptimizerConfig(steps=2, batch_size=8),
+                loop=LoopConfig(evaluate_every=2),
+                loss=LossConfig(tags={"name": "ignore", "uncertain": {"policy": policy}}),
+            )
+            out = tmp_path / f"{name}-{policy}"
+            train(config, open_dataset(tmp_path / name), out)
+            found = load_file(out / "checkpoint" / "model.safetensors")
+            weights_of[name, policy] = {key: value.tolist() for key, value in found.items()}
+    assert weights_of["sure", "ignore"] == weights_of["unsure", "ignore"]
+    assert weights_of["sure", "zeros"] == weights_of["sure", "ignore"]
+    assert weights_of["unsure", "zeros"] != weights_of["unsure", "ignore"]
+    assert weights_of["unsure", "smoothed_ones"] != weights_of["unsure", "zeros"]
 
 
 def test_a_batch_of_unknown_entries_counts_only_where_a_strategy_says_so():

@@ -9,7 +9,7 @@ import pytest
 
 from goldseam.audit.label_side import read_label_side
 from goldseam.dataset.checking import check_dataset
-from goldseam.dataset.codecs import encode_png
+from goldseam.dataset.codecs import BadCell, decode_label, encode_label, encode_png
 from goldseam.dataset.formats import (
     ChestXray14Import,
     ChexpertImport,
@@ -94,6 +94,29 @@ def test_chexpert_uncertain(
     # however they were taken, the summary says how many the file called uncertain
     assert counts(made)["Edema"][3] == 2
     assert sum(counts(made)["Edema"][:3]) == 4
+
+
+def test_chexpert_keeps_who_was_unsure_for_those_who_ask(chexpert: Path, tmp_path: Path) -> None:
+    config = ChexpertImport(categories=("Edema", "Cardiomegaly"), uncertain="unsure")
+    made = import_chexpert(chexpert / "train.csv", tmp_path / "out", config=config)
+    assert counts(made)["Edema"][3] == 2
+    dataset = open_dataset(tmp_path / "out")
+    task = dataset.info.tasks["findings"]
+    assert task.unsure
+    # nobody who does not ask can take it for known
+    assert states(tmp_path / "out", "findings")[FRONTAL] == [-1, -1]
+    position = dataset.table("train", ["image_id"]).column("image_id").to_pylist().index(FRONTAL)
+    cell = cells(tmp_path / "out", "findings")[position]
+    assert cell == {"present": [], "absent": [], "unsure": [0, 1]}
+    assert decode_label(task, cell, unsure=True).tolist() == [-2, -2]
+    assert encode_label(task, np.array([-2, 1])) == {"present": [1], "absent": [], "unsure": [0]}
+    cell["absent"] = [1]
+    with pytest.raises(BadCell, match="both absent and unsure"):
+        decode_label(task, cell)
+    # an import that settles it has the two lists that it always had
+    config = ChexpertImport(categories=("Edema", "Cardiomegaly"))
+    import_chexpert(chexpert / "train.csv", tmp_path / "settled", config=config)
+    assert cells(tmp_path / "settled", "findings")[position] is None
 
 
 @pytest.mark.parametrize(
