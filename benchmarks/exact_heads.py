@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from finetune_cost import tagged_features
 from report import arguments, report
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
@@ -146,15 +147,8 @@ def measure(regime: str, shape: tuple[int, int], seed: int, repeats: int) -> lis
 
 def measure_whole(shape: tuple[int, int, int, float], seed: int) -> list[WholeRow]:
     rows, features, categories, known = shape
-    rng = np.random.default_rng(seed)
-    feature_ND = rng.normal(size=(rows, features)) / (1 + np.arange(features) / 16)
-    truth_CD = rng.normal(size=(categories, features))
-    margin_NC = feature_ND @ truth_CD.T - 1
-    labels_NC = (rng.random(margin_NC.shape) < expit(margin_NC)).astype(np.int8)
-    labels_NC[rng.random(labels_NC.shape) > known] = -1
-    head_CD, bias_C = (
-        0.5 * truth_CD + rng.normal(size=truth_CD.shape) / 2,
-        np.full(categories, -2.0),
+    feature_ND, labels_NC, head_CD, bias_C = tagged_features(
+        rows, features, categories, known, seed
     )
     names = [str(c) for c in range(categories)]
     taken: dict[str, tuple[float, float, float | None, int | None]] = {}

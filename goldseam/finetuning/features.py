@@ -1,6 +1,6 @@
 """Features of a frozen network, computed once: no augmentation, evaluation mode.
 
-In memory for a small split, or in memory-mapped shards that an interrupted run goes on with.
+They are kept in memory-mapped shards, with which an interrupted run goes on.
 Legend: N images with at least one known label, Z pooled features, C categories.
 """
 
@@ -31,7 +31,7 @@ Precision = Literal["float16", "float32"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CachedFeatures:
-    """What the heads see of a split.
+    """What the heads see of some images.
 
     Attributes:
         features_NZ: float32.
@@ -44,15 +44,6 @@ class CachedFeatures:
     labels_NC: npt.NDArray[np.int8]
     groups: tuple[str, ...]
     image_ids: tuple[str, ...] = ()
-
-
-def cache_features(
-    model: "MultitaskModel", dataset: "Dataset", split: str, task: str
-) -> CachedFeatures:
-    """Pooled features and labels of every image on which something of `task` is known."""
-    rows = np.flatnonzero(dataset.known(split)[task]).tolist()
-    with progress("features", len(rows)) as step:
-        return _compute(model, dataset, split, task, rows, step)
 
 
 def _compute(

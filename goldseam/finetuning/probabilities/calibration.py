@@ -19,6 +19,7 @@ from goldseam.finetuning.probabilities.reliability import (
     scores_of,
 )
 from goldseam.finetuning.resampling import Floats, Groups, KnownColumn, weightings
+from goldseam.finetuning.solving.contest import simplest
 from goldseam.finetuning.solving.logistic import log_loss, rescale
 from goldseam.page import between, count, percent
 
@@ -31,8 +32,6 @@ FORM_NAMES: dict[Form, str] = {
     "isotonic": "mapped by a monotone step curve",
 }
 ISOTONIC_MINIMUM = 50
-# nats a label: what no sample of labels can tell apart
-TIE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -348,15 +347,10 @@ def _choose(
     logit_N = np.empty(len(known))
     for fold in range(folds):
         held = fold_N == fold
-        logit_N[held] = logit_KN[_best(loss_KN[:, ~held].mean(axis=1)), held]
+        logit_N[held] = logit_KN[simplest(loss_KN[:, ~held].mean(axis=1)), held]
     mean_K = loss_KN.mean(axis=1)
     losses = dict(zip(forms, mean_K.tolist(), strict=True))
-    return forms[_best(mean_K)], losses, logit_N
-
-
-def _best(loss_K: Floats) -> int:
-    """The first, that is the simplest, of those that tie with the least."""
-    return int(np.flatnonzero(loss_K <= loss_K.min() + TIE)[0])
+    return forms[simplest(mean_K)], losses, logit_N
 
 
 def _smoothed(present_N: Floats) -> Floats:

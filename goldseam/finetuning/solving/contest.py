@@ -1,4 +1,4 @@
-"""Which penalties can still win a cross-validation: the search for the others is broken off.
+"""Which candidate wins a cross-validation, and which cannot any more: its search is broken off.
 
 Legend: N known rows, P parameters with the intercept last, F folds and last none left out.
 """
@@ -16,9 +16,13 @@ from goldseam.finetuning.solving.logistic import Floats
 if TYPE_CHECKING:
     from torch import Tensor
 
-# how far the objectives may still fall, and how they are curved in the intercept, is estimated; so
-# a candidate has to be beaten by this many times the bound
-SAFETY = 2.0
+# nats a label: what no sample of labels can tell apart
+TIE = 1e-6
+
+
+def simplest(loss_K: Floats) -> int:
+    """The first, that is the simplest, of the candidates that tie with the least loss."""
+    return int(np.flatnonzero(loss_K <= loss_K.min() + TIE)[0])
 
 
 @dataclasses.dataclass(eq=False)
@@ -54,7 +58,7 @@ class Contest:
     def is_lost(self, penalty: float, margin_NF: "Tensor", decrement_F: "Tensor") -> bool:
         """Whether the minima of unfinished problems cannot have the least held-out loss."""
         over = self._loss(self.held_out(margin_NF.numpy())) - self.least
-        return over > 0 and over > SAFETY * self.most_fall(penalty, margin_NF, decrement_F)
+        return over > 0 and over > self.most_fall(penalty, margin_NF, decrement_F)
 
     def most_fall(self, penalty: float, margin_NF: "Tensor", decrement_F: "Tensor") -> float:
         """By how much the mean held-out loss can fall at most until the problems are solved.

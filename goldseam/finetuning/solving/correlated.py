@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from goldseam.finetuning.config import PENALTIES
 from goldseam.finetuning.resampling import clusters_of, estimate, weightings
-from goldseam.finetuning.solving.folds import Integers, one_sided_fold, shared_folds
+from goldseam.finetuning.solving.folds import Integers, shared_folds
 from goldseam.finetuning.solving.known import (
     FeatureRows,
     ScaledRows,
@@ -24,6 +24,7 @@ from goldseam.finetuning.solving.known import (
     check_shapes,
     check_values,
     read_rows,
+    why_not_fit,
 )
 from goldseam.finetuning.solving.logistic import Floats, log_loss, rescale
 from goldseam.finetuning.solving.solver import HeadFit, minimize_ridge
@@ -105,9 +106,9 @@ def fit_correlated(
 
     All categories share one assignment of groups to folds. In a fold, the shared directions come
     from updates of the other categories that have not seen the fold's images either, so no label
-    of a held-out image, of whatever category, has a part in what it is scored by. The best penalty
-    and rank are chosen on the same folds on both sides, and the variant has more to choose from:
-    its advantage is slightly overstated.
+    of a held-out image, of whatever category, is fitted to by what it is scored by. The best
+    penalty and rank, of the others' updates as well, are chosen on the same folds, and the variant
+    has more to choose from: its advantage is slightly overstated.
 
     Args:
         features_ND: what the classifier reads, one row an image.
@@ -216,15 +217,7 @@ class _Category:
     ) -> "_Category":
         row_M = np.flatnonzero(label_N != -1)
         present_M = (label_N[row_M] == 1).astype(np.float64)
-        presents = int(present_M.sum())
-        reason = ""
-        if min(presents, len(row_M) - presents) < min_known:
-            reason = (
-                f"{presents} known present and {len(row_M) - presents} known absent labels, "
-                f"fewer than the {min_known} of each that a fit needs."
-            )
-        elif one_sided_fold(present_M, fold_N[row_M]):
-            reason = "The known labels stand in too few groups to cross-validate."
+        reason = why_not_fit(present_M, fold_N[row_M], min_known)
         feature_MD = read_rows(features, row_M, category)
         # a category that cannot be fit may have no rows to scale by
         scaled = (

@@ -97,8 +97,10 @@ def minimize_together(
         direction_PK, decrement_K = run.direction(gradient_PK)
         norm_K = gradient_PK.norm(dim=0)
         done_K = (norm_K <= tolerance_K[run.active_K]) | (decrement_K <= decrement_tolerance)
-        asked = give_up is not None and steps % 2 == 1
-        if steps == maximum_steps or (asked and give_up(*run.now(decrement_K))):
+        ends = steps == maximum_steps
+        if give_up is not None and steps % 2 == 1:
+            ends = ends or give_up(*run.now(decrement_K))
+        if ends:
             done_K = torch.ones_like(done_K)
         stalled_K = run.advance(gradient_PK, direction_PK, decrement_K, ~done_K)
         run.retire(done_K | stalled_K, norm_K)
@@ -256,18 +258,24 @@ def factored(gram_PP: Tensor, penalty_K: Tensor) -> Precondition:
     ]
 
     def apply(gradient_PA: Tensor, active_A: Tensor) -> Tensor:
-        result_PA = gradient_PA.clone()
+        if len(factors) == 1:
+            return _solved(factors[0], gradient_PA)
+        result_PA = torch.empty_like(gradient_PA)
         for number, factor_PP in enumerate(factors):
             at_A = which_K[active_A] == number
-            if factor_PP is not None and bool(at_A.any()):
-                part_PA = gradient_PA[:, at_A]
-                # a common scale keeps small gradients out of the underflow of float32
-                top_A = part_PA.abs().amax(dim=0).clamp_min(torch.finfo(part_PA.dtype).tiny)
-                solved_PA = torch.cholesky_solve((part_PA / top_A).to(factor_PP.dtype), factor_PP)
-                result_PA[:, at_A] = solved_PA.to(gradient_PA.dtype) * top_A
+            result_PA[:, at_A] = _solved(factor_PP, gradient_PA[:, at_A])
         return result_PA
 
     return apply
+
+
+def _solved(factor_PP: Tensor | None, gradient_PA: Tensor) -> Tensor:
+    if factor_PP is None:
+        return gradient_PA
+    # a common scale keeps small gradients out of the underflow of float32
+    top_A = gradient_PA.abs().amax(dim=0).clamp_min(torch.finfo(gradient_PA.dtype).tiny)
+    solved_PA = torch.cholesky_solve((gradient_PA / top_A).to(factor_PP.dtype), factor_PP)
+    return solved_PA.to(gradient_PA.dtype) * top_A
 
 
 def _factor(gram_PP: Tensor, penalty: float, jitter: float = 0.0) -> Tensor | None:

@@ -66,15 +66,7 @@ class KnownLabels:
         present_N = (label_A[row_N] == 1).astype(np.float64)
         weight_N = np.ones(len(row_N)) if weight_A is None else weight_A[row_N].astype(np.float64)
         fold_N = group_folds(present_N, group_A[row_N], folds, rng)
-        presents, absents = int(present_N.sum()), int((1 - present_N).sum())
-        reason = ""
-        if min(presents, absents) < min_known:
-            reason = (
-                f"{presents} known present and {absents} known absent labels, "
-                f"fewer than the {min_known} of each that a fit needs."
-            )
-        elif one_sided_fold(present_N, fold_N):
-            reason = "The known labels stand in too few groups to cross-validate."
+        reason = why_not_fit(present_N, fold_N, min_known)
         return cls(category, row_N, present_N, weight_N, fold_N, reason)
 
     def loss(self, margin_N: Floats) -> float | None:
@@ -82,6 +74,20 @@ class KnownLabels:
         if not len(self.row_N):
             return None
         return float(np.average(log_loss(margin_N, self.present_N), weights=self.weight_N))
+
+
+def why_not_fit(present_N: Floats, fold_N: Integers, min_known: int) -> str:
+    """Why known labels in these folds cannot be fit; empty where they can."""
+    presents = int(present_N.sum())
+    absents = len(present_N) - presents
+    if min(presents, absents) < min_known:
+        return (
+            f"{presents} known present and {absents} known absent labels, "
+            f"fewer than the {min_known} of each that a fit needs."
+        )
+    if one_sided_fold(present_N, fold_N):
+        return "The known labels stand in too few groups to cross-validate."
+    return ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -5,10 +5,11 @@ step multiplies n r^2 / 2 + r^3 / 6 times, and F P separate fits of k steps each
 that: at n = 800, D = 512, F = 5, P = 4, k = 3 about 60 x 0.13e9 = 8e9 multiplications a category.
 Here a penalty starts from the larger one before it. One Hessian, where that ended, is made and
 factored in float32 and preconditions all F + 1 problems, whose steps cost 2 n r (F + 1) = 0.005e9
-each. With 5 to 35 steps, more for small penalties, that is 0.5e9 for the Hessians and 0.3e9 for
-the steps. The F + 1st fold leaves nothing out: it is the start of the exact fit, which then needs
-two Newton steps. With n < D the design is replaced by n coordinates, from the eigenvectors of the
-Gram matrix.
+each. A penalty that can no more be the best one is not finished (`contest`). With 4 to 10 steps
+that is 0.5e9 for the Hessians and 0.15e9 for the steps; to finish all takes 5 to 50, most for small
+penalties. The F + 1st fold leaves nothing out: it is the start of the exact fit, which then needs
+one or two Newton steps. With n < D the design is replaced by n coordinates, from the eigenvectors
+of the Gram matrix.
 Legend: N known rows, R coordinates, P = R + 1, K candidates, L problems (fold-major), F folds.
 """
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 # twice what an objective, a sum over labels, may still fall: candidates differ by far more
 SCREENING_DECREMENT = 1e-6
 SCREENING_STEPS = 300
+# of an exact fit; the gradient in a category's own scaled features has to be under 1e-6
+GRADIENT_TOLERANCE = 1e-7
 # eigenvalues of a Gram matrix below this share of the largest are rounding
 RANK_TOLERANCE = 1e-12
 
@@ -44,8 +47,9 @@ class Screening:
     """What cross-validation says of each candidate: trained head, re-scaled head, each penalty.
 
     Attributes:
-        held_out_KN: margin of each label by a candidate that has not seen its fold.
-        loss_K: mean log-loss of these, weighted.
+        held_out_KN: margin of each label by a candidate that has not seen its fold; not those of
+            its minimum where the candidate cannot be the best one.
+        loss_K: mean log-loss of these, weighted; more than the least one for such a candidate.
         rescaled: Platt's two numbers.
         start_LR: a nearly optimal (w, b) for each penalty, in the coordinates of the screening.
     """
@@ -254,11 +258,18 @@ def refit(
     labels = (known.present_N, offset_N, penalty)
     if coordinates.gram_NN is None or coordinates.back_NR is None:
         start = Minimum(start_R[:-1], float(start_R[-1]), np.inf, 0)
-        return minimize(scaled.feature_ND, *labels, weight_N=known.weight_N, start=start)
+        return minimize(
+            scaled.feature_ND,
+            *labels,
+            weight_N=known.weight_N,
+            start=start,
+            tolerance=GRADIENT_TOLERANCE,
+        )
     return minimize_dual(
         scaled.feature_ND,
         *labels,
         weight_N=known.weight_N,
         gram_NN=coordinates.gram_NN,
         start_P=np.append(coordinates.back_NR @ start_R[:-1], start_R[-1]),
+        tolerance=GRADIENT_TOLERANCE,
     )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from goldseam.finetuning.config import PENALTIES
 from goldseam.finetuning.solving.blocks import block_fits, joint_is_cheaper
+from goldseam.finetuning.solving.contest import simplest
 from goldseam.finetuning.solving.folds import Integers
 from goldseam.finetuning.solving.known import (
     FeatureRows,
@@ -118,9 +119,9 @@ def fit_heads(
     re-scaled (Platt); and for each penalty p, from the largest, the minimum over (w, b) of
     sum of weighted log-losses + p / 2 * v * |w - w0|^2, where (w0, b0) is the re-scaled head and v
     the mean variance of the features over the category's known rows. The candidate with the least
-    cross-validated log-loss is taken, the simplest of equal ones. The intercept is penalized by
-    1e-8 only. Cross-validation assumes that different groups are independent and that the known
-    labels are a fair sample of those the head will meet.
+    cross-validated log-loss is taken, the simplest of those within 1e-6 nats a label of it. The
+    intercept is penalized by 1e-8 only. Cross-validation assumes that different groups are
+    independent and that the known labels are a fair sample of those the head will meet.
 
     Args:
         features_ND: what the classifier reads, one row an image; any array, or `ShardedFeatures`.
@@ -138,8 +139,8 @@ def fit_heads(
         min_known: known positives, and known negatives, that a category needs to be fit.
         seed: of the folds.
         method: `single` solves category by category, `joint` blocks of categories at once; `auto`
-            takes what costs fewer multiplications, and `joint` on a GPU. Both reach the same
-            minimum; in a block, the order in which it is approached depends on the others.
+            takes what costs less, by a count of multiplications, and `joint` on a GPU. Both reach
+            the same minimum; in a block, the order in which it is approached depends on the others.
         device: `cpu` or a CUDA device.
 
     Returns:
@@ -209,7 +210,7 @@ def _fit_alone(
     scaled = ScaledRows.of(feature_MD)
     coordinates = Coordinates.of(scaled.feature_ND)
     screening = screen(known, margin_M, coordinates, penalties)
-    best = int(np.argmin(screening.loss_K))
+    best = simplest(screening.loss_K)
     weight_D, bias = screening.rescaled.head(*head)
     norm = screening.rescaled.gradient_norm
     if best > 1:

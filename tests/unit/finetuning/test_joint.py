@@ -235,6 +235,24 @@ def test_a_gpu_gives_the_heads_of_a_cpu():
         assert b.gradient_norm < 1e-6
 
 
+def test_a_search_that_is_given_up_ends_where_it_is():
+    problem, penalties, asked = make_rows(9, 80, 10), [1e6, 1.0], []
+    whole = together(problem, penalties, "plain", decrement_tolerance=1e-6)
+
+    def give_up(margin_NK, decrement_K):
+        asked.append((margin_NK.clone(), decrement_K.clone()))
+        return len(asked) == 8
+
+    stopped = together(problem, penalties, "plain", decrement_tolerance=1e-6, give_up=give_up)
+    assert stopped.steps == 15 < whole.steps
+    margin_NK, decrement_K = asked[-1]
+    np.testing.assert_array_equal(stopped.margin_NK.numpy(), margin_NK.numpy())
+    # the first problem is solved and has left the batch, the second goes on
+    assert decrement_K[0] == 0 < decrement_K[1]
+    np.testing.assert_array_equal(stopped.theta_PK[:, 0], whole.theta_PK[:, 0])
+    assert stopped.gradient_norm_K[1] > 1e-3
+
+
 def test_a_search_that_is_cut_short_says_its_gradient():
     minima = together(make_rows(9, 80, 10), [1.0], "plain", maximum_steps=2)
     assert minima.steps == 2
