@@ -106,7 +106,7 @@ def read_tag_table(file: Path, config: CsvImport, remedy: str = REMEDY) -> TagTa
     unsure = "unsure" in (config.uncertain, *config.uncertain_of.values())
     if unsure and layout.long:
         raise InvalidConfig(
-            f"{file} has one entry a row; these are votes on present or absent, and none of them can "
+            f"{file} has one entry a row; these are votes on present or absent, and none can "
             "stay unsure.",
             remedy="Take uncertain for unknown, present or absent; or give one row an image.",
         )
