@@ -98,11 +98,19 @@ def encoder(seed: int, steps: int, *, quick: bool) -> Path:
     return out / "checkpoint"
 
 
-def options(seed: int, steps: int) -> dict[str, Any]:
+def options(
+    seed: int, steps: int, *, learning_rate: float = 3e-3, transferred_rate: float = 1.0
+) -> dict[str, Any]:
     """Options of the train stage that all models share."""
     return {
         "network": NETWORK,
-        "optimizer": {"steps": steps, "batch_size": 32, "learning_rate": 3e-3, "average": 0.99},
+        "optimizer": {
+            "steps": steps,
+            "batch_size": 32,
+            "learning_rate": learning_rate,
+            "transferred_rate": transferred_rate,
+            "average": 0.99,
+        },
         "loop": {
             "seed": seed,
             "device": "cpu",
