@@ -30,7 +30,7 @@ from multitask_rooms import (
 from report import arguments, interval, report
 from rooms_training import TASKS, WORK, Labels, Run, Score, train_all
 
-STEPS = 800
+STEPS = 600
 BUDGETS = (0.25, 4.0)
 NO_NOISE = dict.fromkeys(TASKS, 0.0)
 PUBLISHED: dict[str, Any] = {

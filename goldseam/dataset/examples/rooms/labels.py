@@ -64,8 +64,9 @@ DERIVATIONS = (
         source="depth", target="normals", rule="normals_from_depth", field_of_view=FIELD_OF_VIEW
     ),
 )
-# true of these rooms, and not declared: where labels are missing for a reason, models that learn
-# from them are worse (the row "boundaries too" of benchmarks/multitask_parts.py)
+# true of these rooms, and not declared: what they leave out depends on the answer, and in trials
+# that cost more than the labels were worth ("boundaries too" of benchmarks/multitask_parts.py
+# measures it)
 BOUNDARY_DERIVATIONS = (
     Derivation(
         source="segmentation",
