@@ -4,6 +4,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from goldseam.finetuning.probabilities.objectives import ExpectedCost, FBeta
 from goldseam.finetuning.probabilities.reliability import ReliabilityBin
 from goldseam.finetuning.repair import Repair, Repairs
 from goldseam.page import amount, render
@@ -32,13 +33,20 @@ DIAGRAMS = 24
 
 
 def write_page(
-    result: FinetuneResult, found: Repairs, dataset: str, split: str, folder: Path
+    result: FinetuneResult,
+    found: Repairs,
+    *,
+    objective: FBeta | ExpectedCost,
+    dataset: str,
+    split: str,
+    folder: Path,
 ) -> None:
     """Write `index.html` into `folder`.
 
     Args:
         result: what was found.
         found: the repairs, for the diagrams.
+        objective: what thresholds were chosen for.
         dataset: its name.
         split: whose labels decided.
         folder: where the page stands.
@@ -49,7 +57,8 @@ def write_page(
         result=result,
         dataset=dataset,
         split=split,
-        shown=SHOWN,
+        shown=SHOWN | {objective.score: objective.title},
+        decided=objective.title,
         forms=FORMS,
         cells={
             one.category: {name: _cell(change) for name, change in one.scores.items()}

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from goldseam.errors import InvalidConfig
 from goldseam.finetuning.config import FinetuneConfig
 from goldseam.finetuning.evidence.memorization import Memorization, memorization
+from goldseam.finetuning.evidence.supply import LabelSupply, label_supply
 from goldseam.finetuning.evidence.trust import AnnotatorTrust, KnownEntries
 from goldseam.finetuning.fitting import (
     Heads,
@@ -48,6 +49,7 @@ class Repair:
             chosen.
         before: predicted and true share in bins, of the trained head.
         after: the same of what replaces it, on labels that it has not seen.
+        supply: whether the known labels suffice; None before they are counted.
     """
 
     report: CategoryReport
@@ -57,6 +59,7 @@ class Repair:
     threshold: Threshold | None = None
     before: tuple[ReliabilityBin, ...] = ()
     after: tuple[ReliabilityBin, ...] = ()
+    supply: LabelSupply | None = None
 
     @property
     def prevalence(self) -> float | None:
@@ -140,9 +143,12 @@ def repair_categories(
         assert held_out is not None
         used = held_out
         reports = tuple(_report(config, fit, used, categories.index(fit.category)) for fit in fits)
+    supplies = label_supply(used.labels_NC, categories, minimum_known=config.minimum_known)
     repairs = tuple(
-        _finish(config, fit, report, used, categories.index(fit.category), random)
+        dataclasses.replace(_finish(config, fit, report, used, column, random), supply=supply)
         for fit, report in zip(fits, reports, strict=True)
+        for column, supply in enumerate(supplies)
+        if supply.category == fit.category
     )
     entries = _entries(repairs, used, categories)
     return Repairs(repairs, seen, trusted, entries, on_held_out=used is held_out)
@@ -219,6 +225,7 @@ def _finish(
         label_M,
         fit.fold_M,
         objective=config.objective,
+        trained_N=expit(fit.margin_before_M),
         **common,
         prevalence=found.prevalence,
         minimum_known=config.minimum_known,

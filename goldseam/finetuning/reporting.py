@@ -1,12 +1,18 @@
 """What a repair is called in results and sentences: numbers for programs, words for people."""
 
+from goldseam.finetuning.probabilities.objectives import ExpectedCost, FBeta
 from goldseam.finetuning.repair import Repair, Repairs
 from goldseam.page import count
 from goldseam.results import CategoryRepair, Estimate, ScoreChange
 
 
-def category_repair(repair: Repair) -> CategoryRepair:
-    """One category's repair as it stands in `result.json`."""
+def category_repair(repair: Repair, objective: FBeta | ExpectedCost) -> CategoryRepair:
+    """One category's repair as it stands in `result.json`.
+
+    Args:
+        repair: what became of it.
+        objective: what its threshold was chosen for.
+    """
     report, calibration, threshold = repair.report, repair.calibration, repair.threshold
     scores = {"ap": report.ap, "auc": report.auc, "log_loss": report.log_loss}
     if calibration is not None:
@@ -16,20 +22,27 @@ def category_repair(repair: Repair) -> CategoryRepair:
                 for side in (calibration.before, calibration.after, calibration.change)
             )
             scores[name] = ScoreChange(before, after, change)
-    notes = (calibration, repair.shift, threshold)
+    if threshold is not None and threshold.decisions is not None:
+        scores[objective.score] = threshold.decisions
+    starved = repair.supply is not None and repair.supply.supply != "enough"
+    notes = [note.sentence for note in (calibration, repair.shift, threshold) if note is not None]
+    if starved and repair.supply is not None:
+        # one sentence says it; those of calibration and threshold would say it again
+        notes = [repair.supply.remedy]
     return CategoryRepair(
         category=report.category,
         kept=report.kept,
-        why=report.why,
+        why=repair.supply.sentence if starved and repair.supply is not None else report.why,
         known_present=report.known_present,
         known_absent=report.known_absent,
         penalty=report.penalty,
+        gradient_norm=report.gradient_norm,
         log_loss_before=report.log_loss.before.value,
         log_loss_after=report.log_loss.after.value,
         scores=scores,
         calibration="" if calibration is None else calibration.calibration.form,
         threshold=Estimate(None) if threshold is None else threshold.threshold,
-        notes=tuple(note.sentence for note in notes if note is not None),
+        notes=tuple(notes),
     )
 
 

@@ -72,12 +72,21 @@ def finetune(config: FinetuneConfig, dataset: Dataset, model: Path, out: Path) -
             key=key,
             digest=digest,
             task=config.task,
-            categories=tuple(category_repair(repair) for repair in found.categories),
+            categories=tuple(
+                category_repair(repair, config.objective) for repair in found.categories
+            ),
             memorized="" if found.memorization is None else found.memorization.verdict,
             findings=len(findings),
             sentences=sentences(found, len(findings)),
         ).write(folder)
-        write_page(result, found, dataset.info.name, used, folder)
+        write_page(
+            result,
+            found,
+            objective=config.objective,
+            dataset=dataset.info.name,
+            split=used,
+            folder=folder,
+        )
     shutil.rmtree(cache, ignore_errors=True)
     return result.at(out)
 
@@ -118,7 +127,9 @@ def _repair(
 ) -> tuple[Repairs, str, StoredFeatures]:
     """What became of the categories, and the split whose labels decided, with its features."""
     stored = {
-        split: store_features(model, dataset, split, config.task, cache / split)
+        split: store_features(
+            model, dataset, split, config.task, cache / split, device=config.device
+        )
         for split in dict.fromkeys((config.split, config.held_out, config.random_split))
         if split in dataset.info.splits and dataset.known(split)[config.task].any()
     }

@@ -33,9 +33,13 @@ class CategoryRepair:
         known_present: known positives in the split.
         known_absent: known negatives.
         penalty: ridge penalty chosen by cross-validation; None when kept or only re-scaled.
+        gradient_norm: at the new head, in scaled features: 0 at the optimum; None when kept, and
+            where the optimum of the loss is not what was looked for.
         log_loss_before: cross-validated, per known label.
         log_loss_after: the same of the repaired head.
-        scores: `ap`, `auc`, `log_loss`, `ece` and `brier`; the last two after calibration.
+        scores: `ap`, `auc`, `log_loss`, `ece` and `brier`, the last two after calibration; and
+            what decisions bring, at 0.5 before and at the threshold after, by the objective: `f1`
+            unless another was asked for.
         calibration: `identity`, `temperature`, `platt` or `isotonic`; empty where none was asked.
         threshold: from this probability on the category is called present; None where the known
             labels cannot tell.
@@ -54,6 +58,7 @@ class CategoryRepair:
     calibration: str = ""
     threshold: Estimate = dataclasses.field(default_factory=lambda: Estimate(None))
     notes: tuple[str, ...] = ()
+    gradient_norm: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,16 @@ class FBeta(StageConfig):
     kind: Literal["f_beta"] = "f_beta"
     beta: float = pydantic.Field(default=1.0, gt=0, allow_inf_nan=False)
 
+    @property
+    def score(self) -> str:
+        """What it is called in results, such as `f1`."""
+        return f"f{self.beta:g}"
+
+    @property
+    def title(self) -> str:
+        """What it is called in words."""
+        return f"F{self.beta:g}"
+
 
 class ExpectedCost(StageConfig):
     """Minimize the expected cost of a decision; only the ratio of the two moves the threshold.
@@ -31,6 +41,16 @@ class ExpectedCost(StageConfig):
     kind: Literal["cost"] = "cost"
     false_alarm: float = pydantic.Field(default=1.0, gt=0, allow_inf_nan=False)
     miss: float = pydantic.Field(default=1.0, gt=0, allow_inf_nan=False)
+
+    @property
+    def score(self) -> str:
+        """What it is called in results."""
+        return "cost"
+
+    @property
+    def title(self) -> str:
+        """What it is called in words."""
+        return "Cost a label"
 
     def of_calibrated(self) -> float:
         """The best threshold of calibrated probabilities, without any label (Elkan 2001)."""

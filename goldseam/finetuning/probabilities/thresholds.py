@@ -17,7 +17,7 @@ from goldseam.finetuning.probabilities.reliability import known_probabilities
 from goldseam.finetuning.resampling import Floats, Groups, KnownColumn, estimate, weightings
 from goldseam.metrics.sums import BLOCK, ratio
 from goldseam.page import amount, between, count, percent
-from goldseam.results import Estimate
+from goldseam.results import Estimate, ScoreChange
 
 Objective = FBeta | ExpectedCost
 
@@ -33,6 +33,8 @@ class Threshold:
             is that of the best threshold over draws of groups; None where it cannot be told.
         score: F-beta, or cost a label, of thresholds chosen by the other folds.
         score_at_half: the same at probability 0.5, for comparison.
+        decisions: from the trained head at 0.5 to these thresholds, on the same labels and draws;
+            None where the trained head was not handed over.
         known_present: known positives.
         known_absent: known negatives.
         sentence: what was chosen and what it brings, or why nothing could be.
@@ -45,6 +47,7 @@ class Threshold:
     known_present: int
     known_absent: int
     sentence: str
+    decisions: ScoreChange | None = None
 
 
 def choose_threshold(
@@ -53,6 +56,7 @@ def choose_threshold(
     fold_N: npt.ArrayLike,
     *,
     objective: Objective,
+    trained_N: npt.ArrayLike | None = None,
     category: str = "",
     groups: Groups = None,
     prevalence: float | None = None,
@@ -73,6 +77,7 @@ def choose_threshold(
         label_N: 1 present, 0 absent, -1 unknown; unknown rows are never read.
         fold_N: fold of each row, whole groups in one; only for the honest `score`.
         objective: what is best.
+        trained_N: probabilities of the head before, whose decisions at 0.5 are compared.
         category: name.
         groups: group of each row; None where rows are independent.
         prevalence: share of images that show the category where the threshold will be used.
@@ -112,12 +117,28 @@ def choose_threshold(
     weight_RG = weightings(known.clusters, resamples, seed)
     threshold = estimate(_best_cuts(known, value_N, weight_RG, objective))
     chosen_N = _called_by_other_folds(known, value_N, fold_N, objective)
+    score_R = _scores(known, value_N, chosen_N, weight_RG, objective)
     found = dataclasses.replace(
         found,
         threshold=threshold,
-        score=_score(known, value_N, chosen_N, weight_RG, objective),
-        score_at_half=_score(known, value_N, known.score_N >= 0.5, weight_RG, objective),
+        score=estimate(score_R, unit=unit, better=better),
+        score_at_half=estimate(
+            _scores(known, value_N, known.score_N >= 0.5, weight_RG, objective),
+            unit=unit,
+            better=better,
+        ),
     )
+    if trained_N is not None:
+        trained = known_probabilities(trained_N, label_N, groups, category)
+        before_R = _scores(known, value_N, trained.score_N >= 0.5, weight_RG, objective)
+        found = dataclasses.replace(
+            found,
+            decisions=ScoreChange(
+                before=estimate(before_R, unit=unit, better=better),
+                after=found.score,
+                change=estimate(score_R - before_R, unit=unit, better=better),
+            ),
+        )
     return dataclasses.replace(found, sentence=_sentence(found, objective))
 
 
@@ -201,24 +222,25 @@ def _called_by_other_folds(
     return called_N
 
 
-def _score(
+def _scores(
     known: KnownColumn,
     value_N: Floats,
     called_N: npt.NDArray[np.bool_] | None,
     weight_RG: Floats,
     objective: Objective,
-) -> Estimate:
-    """Quality of decisions, pooled over all labels; thresholds are the same in every draw."""
-    better, unit = _direction(objective)
+) -> Floats:
+    """F-beta or cost of decisions, pooled over all labels, under every weighting.
+
+    Thresholds are the same in every draw. NaN where it is undefined.
+    """
     if called_N is None:
-        return Estimate(None, unit=unit, better=better)
+        return np.full(len(weight_RG), np.nan)
     positive_N = known.present_N == 1
     cells = (called_N & positive_N, called_N & ~positive_N, ~called_N & positive_N, ~positive_N)
     sums_GS = known.sums(np.stack([value_N * cell for cell in cells], axis=1))
     hit_R, false_R, missed_R, negatives_R = (weight_RG @ sums_GS).T
     quality_R = _quality(hit_R, false_R, missed_R, negatives_R, objective)
-    sign = 1.0 if better == "higher" else -1.0
-    return estimate(sign * quality_R, unit=unit, better=better)
+    return quality_R if isinstance(objective, FBeta) else -quality_R
 
 
 def _direction(objective: Objective) -> tuple[Literal["higher", "lower"], str]:
@@ -235,7 +257,7 @@ def _sentence(found: Threshold, objective: Objective) -> str:
         said = f"Call '{found.category}' present from a probability of {cut} on"
     span = between(found.threshold)
     said += f" (95 % interval {span})" if span else ""
-    name = f"F{objective.beta:g}" if isinstance(objective, FBeta) else "a cost"
+    name = objective.title if isinstance(objective, FBeta) else "a cost"
     honest, at_half = (amount(each.value, each.unit) for each in (found.score, found.score_at_half))
     return (
         f"{said}: {name} of {honest} on labels that the choice had not seen, {at_half} from 50 % "

@@ -88,7 +88,10 @@ def test_findings_and_page_stand_beside_the_model(many, model, tmp_path):
     assert all(one.category in html for one in result.categories)
     assert not (tmp_path / "out.features").exists()
     body = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert set(body["categories"][2]["scores"]) == {"ap", "auc", "log_loss", "ece", "brier"}
+    assert set(body["categories"][2]["scores"]) == {"ap", "auc", "log_loss", "ece", "brier", "f1"}
+    assert "F1" in html
+    for one in result.categories:
+        assert one.kept or one.penalty is None or one.gradient_norm < 1e-6
     assert stage_module.FinetuneResult.read(tmp_path / "out") == result
 
 
@@ -164,6 +167,26 @@ def test_costs_choose_the_threshold(many, model, tmp_path):
         # equal where one cut parts present from absent
         assert low.threshold.value <= high.threshold.value
         assert any("a cost of" in note for note in (*low.notes, *high.notes))
+        assert low.scores["cost"].after.better == "lower"
+
+
+def test_a_category_without_negatives_is_told_what_it_lacks(many, model, tmp_path, monkeypatch):
+    inner = stage_module._labeled
+
+    def positives_only(*args):
+        found = inner(*args)
+        labels_NC = found.labels_NC.copy()
+        labels_NC[labels_NC[:, 0] == 0, 0] = -1
+        return dataclasses.replace(found, labels_NC=labels_NC)
+
+    monkeypatch.setattr(stage_module, "_labeled", positives_only)
+    first, second = repaired(many, model, tmp_path / "out").categories[:2]
+    assert first.kept
+    assert "none that is absent" in first.why
+    assert "pseudo_negatives" in " ".join(first.notes)
+    assert first.threshold.value is None
+    assert second.known_absent
+    assert "pseudo_negatives" not in " ".join(second.notes)
 
 
 @pytest.mark.parametrize(

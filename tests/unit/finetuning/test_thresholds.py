@@ -59,6 +59,26 @@ def test_the_honest_score_uses_the_other_folds():
     half = fbeta_score(label_N[known], probability_N[known] >= 0.5, beta=1)
     assert found.score_at_half.value == pytest.approx(half)
     assert found.score.low < found.score.value < found.score.high
+    assert found.decisions is None
+
+
+def test_decisions_are_compared_with_those_of_the_trained_head():
+    probability_N, label_N, fold_N = make_column(4, rows=200)
+    trained_N = np.random.default_rng(0).random(200)
+    found = choose_threshold(
+        probability_N, label_N, fold_N, objective=FBeta(), trained_N=trained_N, resamples=50
+    )
+    known = label_N != -1
+    before = fbeta_score(label_N[known], trained_N[known] >= 0.5, beta=1)
+    assert found.decisions.before.value == pytest.approx(before)
+    assert found.decisions.after == found.score
+    assert found.decisions.change.value == pytest.approx(found.score.value - before)
+    assert found.decisions.change.verdict == "better"  # a coin decided before
+    same = choose_threshold(
+        probability_N, label_N, fold_N, objective=ExpectedCost(), trained_N=probability_N
+    )
+    assert same.decisions.before == same.score_at_half
+    assert same.decisions.change.unit == "per label"
 
 
 def test_costs_move_the_threshold_to_that_of_calibrated_probabilities():
