@@ -50,7 +50,8 @@ def finetune(
             keyed_by={"dataset": dataset_digest, "model": trained_digest},
             export_to=model.path,
         )
-        lines = [
+        lines = [f"{sentence}\n" for sentence in result.sentences]
+        lines += [
             f"- {row.category}: {'kept' if row.kept else 'repaired'}, {row.why}"
             for row in result.categories
         ]

@@ -99,7 +99,10 @@ def finetune(
     for row in result.categories:
         head = "kept" if row.kept else "repaired"
         table.add_row(row.category, str(row.known_present), str(row.known_absent), head, row.why)
-    Console(soft_wrap=True).print(table)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    for sentence in result.sentences:
+        console.print(sentence, markup=False)
 
 
 def evaluate(

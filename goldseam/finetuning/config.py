@@ -73,7 +73,7 @@ class FinetuneConfig(StageConfig):
     method: Literal["auto", "single", "joint"] = "auto"
     resamples: int = pydantic.Field(default=400, ge=0)
     device: str = "auto"
-    seed: int = 0
+    seed: int = pydantic.Field(default=0, ge=0)
 
     @pydantic.model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -83,4 +83,13 @@ class FinetuneConfig(StageConfig):
             raise ValueError("'correlated' trusts all labels alike: leave out flip_rate, annotator")
         if isinstance(self.ranking, PublishedBP | PublishedGA) and not self.held_out:
             raise ValueError("the published methods choose by clean labels: name 'held_out'")
+        if isinstance(self.ranking, PublishedBP | PublishedGA) and (
+            self.flip_rate or self.annotator
+        ):
+            raise ValueError("the published methods trust all labels: no flip_rate, annotator")
+        if self.random_split and self.random_split == self.split:
+            raise ValueError(
+                "'random_split' corrects heads by labels they have not seen: name "
+                "another split than 'split'"
+            )
         return self

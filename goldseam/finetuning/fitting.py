@@ -65,6 +65,8 @@ def fitted_heads(
         categories: names.
     """
     search = None if isinstance(config.ranking, PublishedBP | PublishedGA) else config.ranking
+    if search is not None and search.seed is None:
+        search = search.model_copy(update={"seed": config.seed})
 
     def fitted(weight_NC: Floats | None, *, last: bool) -> FinetunedHeads:
         return finetune_categories(
@@ -136,11 +138,14 @@ def published_heads(
         "categories": [categories[c] for c in chosen],
     }
     arrays = (known.features, known.labels_NC[:, chosen], heads[0][chosen], heads[1][chosen])
-    if isinstance(config.ranking, PublishedGA):
-        found = published_ga(*arrays, **common, options=config.ranking)
+    options = config.ranking
+    if options is not None and options.seed is None:
+        options = options.model_copy(update={"seed": config.seed})
+    if isinstance(options, PublishedGA):
+        found = published_ga(*arrays, **common, options=options)
     else:
-        assert isinstance(config.ranking, PublishedBP)
-        found = published_bp(*arrays, **common, options=config.ranking)
+        assert isinstance(options, PublishedBP)
+        found = published_bp(*arrays, **common, options=options)
     fits = []
     for c, head in zip(chosen, found, strict=True):
         trained = _as_trained(config, heads, clean, c, categories[c], head.why)
@@ -205,6 +210,7 @@ def _as_trained(
         fold_M=group_folds(present_M, group_M, config.folds, random),
         margin_before_M=margin_M,
         held_out_margin_M=margin_M,
+        judged=min(present_M.sum(), len(row_M) - present_M.sum()) >= config.minimum_known,
     )
 
 
@@ -219,6 +225,7 @@ def _out_of_fold(
 ) -> KnownEntries:
     probability_NC = np.full(known.labels_NC.shape, np.nan)
     for fit in fits:
-        column = categories.index(fit.category)
-        probability_NC[fit.row_M, column] = expit(fit.held_out_margin_M)
+        if fit.judged:
+            column = categories.index(fit.category)
+            probability_NC[fit.row_M, column] = expit(fit.held_out_margin_M)
     return KnownEntries.of(probability_NC, known.labels_NC, categories)

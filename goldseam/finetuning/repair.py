@@ -78,6 +78,14 @@ class Repair:
         """From margins of the head to calibrated logits, before `moved`."""
         return Calibration() if self.calibration is None else self.calibration.calibration
 
+    @property
+    def held_out_logit_M(self) -> Floats:  # noqa: N802 - shape suffix
+        """Logits of the known labels, by head and calibration that were fitted without them."""
+        margin_M = self.fit.held_out_margin_M
+        if self.calibration is not None and len(self.calibration.held_out_logit_M):
+            margin_M = self.calibration.held_out_logit_M
+        return margin_M + self.moved
+
     def logit(self, margin_N: npt.ArrayLike) -> Floats:
         """Calibrated logits of margins."""
         return self.map.logit(margin_N) + self.moved
@@ -144,14 +152,13 @@ def repair_categories(
         used = held_out
         reports = tuple(_report(config, fit, used, categories.index(fit.category)) for fit in fits)
     supplies = label_supply(used.labels_NC, categories, minimum_known=config.minimum_known)
-    repairs = tuple(
-        dataclasses.replace(_finish(config, fit, report, used, column, random), supply=supply)
-        for fit, report in zip(fits, reports, strict=True)
-        for column, supply in enumerate(supplies)
-        if supply.category == fit.category
-    )
+    repairs = []
+    for fit, report in zip(fits, reports, strict=True):
+        column = categories.index(fit.category)
+        repair = _finish(config, fit, report, used, column, random)
+        repairs.append(dataclasses.replace(repair, supply=supplies[column]))
     entries = _entries(repairs, used, categories)
-    return Repairs(repairs, seen, trusted, entries, on_held_out=used is held_out)
+    return Repairs(tuple(repairs), seen, trusted, entries, on_held_out=used is held_out)
 
 
 def _memorized(
@@ -236,7 +243,7 @@ def _finish(
         found,
         threshold=threshold,
         before=reliability(expit(fit.margin_before_M), label_M, groups=group_M),
-        after=reliability(probability_M, label_M, groups=group_M),
+        after=reliability(expit(found.held_out_logit_M), label_M, groups=group_M),
     )
 
 
@@ -246,7 +253,7 @@ def _entries(
     """Known labels of the repaired categories, with calibrated probabilities out of fold."""
     probability_NC = np.full(used.labels_NC.shape, np.nan)
     for repair in repairs:
-        column = categories.index(repair.fit.category)
-        logit_M = repair.logit(repair.fit.held_out_margin_M)
-        probability_NC[repair.fit.row_M, column] = expit(logit_M)
+        if repair.fit.judged:
+            column = categories.index(repair.fit.category)
+            probability_NC[repair.fit.row_M, column] = expit(repair.held_out_logit_M)
     return KnownEntries.of(probability_NC, used.labels_NC, categories)

@@ -24,15 +24,16 @@ def category_repair(repair: Repair, objective: FBeta | ExpectedCost) -> Category
             scores[name] = ScoreChange(before, after, change)
     if threshold is not None and threshold.decisions is not None:
         scores[objective.score] = threshold.decisions
-    starved = repair.supply is not None and repair.supply.supply != "enough"
+    supply = repair.supply
+    starved = supply is not None and supply.supply != "enough"
     notes = [note.sentence for note in (calibration, repair.shift, threshold) if note is not None]
-    if starved and repair.supply is not None:
+    if starved and supply is not None:
         # one sentence says it; those of calibration and threshold would say it again
-        notes = [repair.supply.remedy]
+        notes = [supply.sentence, supply.remedy]
     return CategoryRepair(
         category=report.category,
         kept=report.kept,
-        why=repair.supply.sentence if starved and repair.supply is not None else report.why,
+        why=report.why,
         known_present=report.known_present,
         known_absent=report.known_absent,
         penalty=report.penalty,
@@ -52,6 +53,11 @@ def sentences(found: Repairs, findings: int) -> tuple[str, ...]:
     if found.memorization is not None and found.memorization.verdict != "ok":
         overall = found.memorization.overall
         said += [overall.sentence, overall.remedy]
+    if found.memorization is None and not found.on_held_out:
+        said.append(
+            "Nobody asked whether the network knows its training labels by heart: there are no "
+            "known labels of other images (finetune.held_out)."
+        )
     replaced = sum(not repair.report.kept for repair in found.categories)
     said.append(
         f"{count(replaced)} of {count(len(found.categories))} classifiers were replaced; the "

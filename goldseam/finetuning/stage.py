@@ -5,6 +5,7 @@ network's features are computed once, and every category is then solved exactly.
 """
 
 import shutil
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 from goldseam.artifacts import digest_folder, stage_key
 from goldseam.dataset.reading import Dataset
+from goldseam.dataset.schema import SPLITS
 from goldseam.errors import InvalidConfig, closest
 from goldseam.finetuning.config import FinetuneConfig
 from goldseam.finetuning.evidence.trust import rank_for_review
@@ -100,6 +102,15 @@ def _require_task(config: FinetuneConfig, dataset: Dataset, model: Path) -> None
             remedy=f"Closest: {closest(config.task, network_tags)}.",
         )
     categories = theirs.tasks[config.task].categories
+    labeled = dataset.info.task(config.task).categories
+    if labeled != categories:
+        first = next((a or b for a, b in zip_longest(categories, labeled) if a != b), config.task)
+        raise InvalidConfig(
+            f"'{config.task}' has other categories in the dataset than in the model, or in another "
+            f"order; '{first}' is the first that differs.",
+            remedy="Fine-tune on the dataset that the model was trained on, or on one with the "
+            "same categories in the same order.",
+        )
     for name in config.only:
         if name not in categories:
             raise InvalidConfig(
@@ -109,16 +120,16 @@ def _require_task(config: FinetuneConfig, dataset: Dataset, model: Path) -> None
     for option in ("split", "held_out", "random_split"):
         split = getattr(config, option)
         if option != "split" and (not split or split not in dataset.info.splits):
-            if split and option == "random_split":
+            if split and (option == "random_split" or split not in SPLITS):
                 raise InvalidConfig(
-                    f"finetune.random_split: the dataset has no split '{split}'.",
+                    f"finetune.{option}: the dataset has no split '{split}'.",
                     remedy=f"It has {', '.join(dataset.info.splits)}.",
                 )
             continue
-        if option == "split" and not dataset.known(split)[config.task].any():
+        if option != "held_out" and not dataset.known(split)[config.task].any():
             raise InvalidConfig(
                 f"no image of split '{split}' has a known '{config.task}' label.",
-                remedy="Name another split under finetune.split, or label some images.",
+                remedy=f"Name another split under finetune.{option}, or label some images.",
             )
 
 

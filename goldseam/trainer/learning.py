@@ -104,9 +104,10 @@ def learn(
         with written_by_main(out, key) as folder:
             # a kill between the result and the renaming leaves both here: nothing is left to learn
             if not (folder / RESULT_FILE).is_file():
-                asked = config.loss.tags.uncertain.policy != "ignore"
+                # what unsure entries count for is the loss' business, "nothing" too: taken for
+                # unknown, a strategy would make absent of them
                 table = samples_from(
-                    TrainingTable(dataset, "train", tasks, cache=folder / "data", unsure=asked)
+                    TrainingTable(dataset, "train", tasks, cache=folder / "data", unsure=True)
                 )
                 _require_labels(table.known)
                 model, transferred = _start(
@@ -176,7 +177,7 @@ def learn_rows(
         {name: np.array([known[s][name][rows[s]].any() for s in rows], bool) for name in tasks}
     )
     parts = [
-        TrainingTable(dataset, split, tasks, rows=labeled_M, cache=cache)
+        TrainingTable(dataset, split, tasks, rows=labeled_M, cache=cache, unsure=True)
         for split, rows_M in rows.items()
         if len(labeled_M := rows_M[np.any([known[split][t][rows_M] for t in tasks], axis=0)])
     ]

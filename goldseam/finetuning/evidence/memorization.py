@@ -39,6 +39,7 @@ REFUSE_GAP = 0.10
 # Nats a label by which re-scaled margins must be worse than a constant, beyond what fitting two
 # numbers to n labels costs anyway: expected 1 / n (Akaike 1974), of which twice is allowed.
 USELESS = 0.02
+QUANTITIES = 8  # what `_compare` gives
 REMEDY = (
     "Fine-tune on a slice of images that the network was not trained on; or on cross-fitted "
     "features (each part of the images through a network trained on the others); or start from an "
@@ -154,14 +155,14 @@ def memorization(
     judged, values, allowances = [], [], []
     for name, train, held in zip(categories, train_C, held_C, strict=True):
         least = min(train.presents, train.absents, held.presents, held.absents)
-        value_QR = np.full((7, resamples + 1), np.nan)
+        value_QR = np.full((QUANTITIES, resamples + 1), np.nan)
         allowance = USELESS + 2 / max(1, len(train))
         if least >= max(minimum_known, 1):
             value_QR = np.stack(_compare(train, held, resamples, seed))
             values.append(value_QR)
             allowances.append(allowance)
         judged.append(_judge(name, value_QR, allowance, _told(name, train, held, minimum_known)))
-    mean_QR = np.full((7, resamples + 1), np.nan)
+    mean_QR = np.full((QUANTITIES, resamples + 1), np.nan)
     if values:
         mean_QR = mean_defined(np.stack(values), axis=0)
     told = (
@@ -205,7 +206,7 @@ def _columns(
 
 
 def _compare(train: KnownColumn, held: KnownColumn, resamples: int, seed: int) -> list[Floats]:
-    """Margin of positives, AUC and log-loss, each of training and held out; loss of a constant."""
+    """Margin of positives, AUC, log-loss and a constant's, each of training and held out."""
     spread = float(held.score_N.std()) or 1.0
     calibration = fit_platt(train.score_N, train.present_N)
     share, held_share = train.presents / len(train), held.presents / len(held)
@@ -215,7 +216,7 @@ def _compare(train: KnownColumn, held: KnownColumn, resamples: int, seed: int) -
     trained = _side(train, np.ones(len(train)), calibration, constant, resamples, seed)
     others = _side(held, value_N, calibration, constant, resamples, seed + 1)
     pairs = [side for pair in zip(trained[1:], others[1:], strict=True) for side in pair]
-    return [trained[0] / spread, others[0] / spread, *pairs[:5]]
+    return [trained[0] / spread, others[0] / spread, *pairs]
 
 
 def _side(
@@ -270,7 +271,8 @@ def _judge(
 ) -> CategoryMemorization:
     margin = _contrast(value_QR[0:2], "standard deviations", "higher")
     auc = _contrast(value_QR[2:4], "", "higher")
-    useless = estimate(value_QR[5] - value_QR[6], unit="nats", better="lower")
+    # the constant is that of training; both losses are of the same held-out labels and draws
+    useless = estimate(value_QR[5] - value_QR[7], unit="nats", better="lower")
     harmful = useless.low is not None and useless.low > allowance
     verdict = _verdict(auc.gap, harmful=harmful)
     name, untold = told

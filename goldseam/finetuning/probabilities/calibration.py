@@ -114,6 +114,7 @@ class CategoryCalibration:
             form chosen by the losses of the other folds.
         change: after minus before, on the same draws of groups.
         sentence: what was done and what it brought.
+        held_out_logit_M: of the known labels, by the maps behind `after`; empty where margins stay.
     """
 
     category: str
@@ -125,6 +126,9 @@ class CategoryCalibration:
     after: ProbabilityScores
     change: ProbabilityScores
     sentence: str
+    held_out_logit_M: Floats = dataclasses.field(
+        default_factory=lambda: np.empty(0), repr=False, compare=False
+    )
 
 
 def calibrate(
@@ -200,6 +204,7 @@ def calibrate(
         after=scores[1],
         change=scores_of((after[0] - before[0], after[1] - before[1], after[2] - before[2])),
         sentence=_sentence(category, form, len(known), *scores),
+        held_out_logit_M=logit_N,
     )
 
 

@@ -102,7 +102,7 @@ class _Run:
     def summits(self) -> list[Summit]:
         """Evolve until every problem is done."""
         options, count = self.options, len(self.active_L)
-        rng = np.random.default_rng((options.seed, 0))
+        rng = np.random.default_rng((options.seed or 0, 0))
         reach_P = np.geomspace(options.shortest, options.longest, options.population - 1)
         point_LPK = np.zeros((count, options.population, options.directions))
         point_LPK[:, 1:] = _mutations(rng, reach_P, options)

@@ -26,7 +26,7 @@ class RankingSearch(StageConfig):
         final_share: mutations shrink evenly, to this share of their length in the last generation.
         minimum_known: known positives, and known negatives, below which a head is not searched.
         resamples: draws of groups behind the interval that decides.
-        seed: of the search and the draws.
+        seed: of the search and the draws; None takes that of the stage, or 0.
     """
 
     method: Literal["search"] = "search"
@@ -42,7 +42,7 @@ class RankingSearch(StageConfig):
     final_share: float = pydantic.Field(default=0.1, gt=0, le=1)
     minimum_known: int = pydantic.Field(default=10, ge=1)
     resamples: int = pydantic.Field(default=1000, ge=40)
-    seed: int = pydantic.Field(default=0, ge=0)
+    seed: int | None = pydantic.Field(default=None, ge=0)
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "RankingSearch":
@@ -67,7 +67,7 @@ class PublishedBP(StageConfig):
         epochs: full-batch steps at most.
         patience: epochs without a better validation score after which training ends.
         resamples: draws of groups behind the reported intervals.
-        seed: of the draws; the method itself draws nothing.
+        seed: of the draws, None as above; the method itself draws nothing.
     """
 
     method: Literal["published_bp"] = "published_bp"
@@ -80,7 +80,7 @@ class PublishedBP(StageConfig):
     epochs: int = pydantic.Field(default=5000, ge=1)
     patience: int = pydantic.Field(default=300, ge=1)
     resamples: int = pydantic.Field(default=400, ge=0)
-    seed: int = pydantic.Field(default=0, ge=0)
+    seed: int | None = pydantic.Field(default=None, ge=0)
 
 
 class PublishedGA(StageConfig):
@@ -97,7 +97,7 @@ class PublishedGA(StageConfig):
         epochs: generations at most.
         patience: generations without a better validation score after which the search ends.
         resamples: draws of groups behind the reported intervals.
-        seed: of the search and the draws.
+        seed: of the search and the draws; None takes that of the stage, or 0.
     """
 
     method: Literal["published_ga"] = "published_ga"
@@ -110,7 +110,7 @@ class PublishedGA(StageConfig):
     epochs: int = pydantic.Field(default=5000, ge=1)
     patience: int = pydantic.Field(default=300, ge=1)
     resamples: int = pydantic.Field(default=400, ge=0)
-    seed: int = pydantic.Field(default=0, ge=0)
+    seed: int | None = pydantic.Field(default=None, ge=0)
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "PublishedGA":

@@ -136,7 +136,7 @@ def published_ga(
     inputs = _Inputs.of(features, labels_NC, (weight_CD, bias_C), clean, categories)
 
     def generations(rows: Rows, theta_P: Singles, category: int) -> Iterator[Singles]:
-        rng = np.random.default_rng((options.seed, category))
+        rng = np.random.default_rng((options.seed or 0, category))
         return genetic(rows, theta_P, options, rng)
 
     return _each(inputs, options, generations)
@@ -343,7 +343,7 @@ def _conclude(
         present_M,
         group_M,
         resamples=options.resamples,
-        seed=options.seed,
+        seed=options.seed or 0,
     )
     said = f"{count(found.epochs)} epochs"
     if not found.gained:

@@ -228,7 +228,7 @@ def _search(
             one.known.present_N,
             group_N[one.known.row_N],
             resamples=options.resamples,
-            seed=options.seed,
+            seed=options.seed or 0,
         )
         for one, held in zip(around, held_out, strict=True)
     ]

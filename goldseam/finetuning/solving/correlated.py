@@ -69,8 +69,12 @@ class CorrelatedFit:
     held_out_margin_M: Floats
 
     def replaces(self, alone: HeadFit) -> HeadFit:
-        """The fit with this head, for whatever follows; the fit itself where this is no better."""
-        if not self.better:
+        """The fit with this head, for whatever follows; the fit itself where this is no better.
+
+        It has to be better than the head that was chosen too, which may be the trained one.
+        """
+        chosen, loss = alone.log_loss_after, self.log_loss.value
+        if not self.better or (chosen is not None and loss is not None and loss >= chosen):
             return alone
         return dataclasses.replace(
             alone,

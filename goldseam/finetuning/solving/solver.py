@@ -57,6 +57,8 @@ class HeadFit:
         fold_M: fold of each in the cross-validation.
         margin_before_M: margin of each by the trained head.
         held_out_margin_M: margin of each by the chosen head, fit without its fold.
+        judged: whether known labels sufficed to compare heads; where not, no margin speaks against
+            a label.
     """
 
     category: str
@@ -74,6 +76,7 @@ class HeadFit:
     fold_M: Integers
     margin_before_M: Floats
     held_out_margin_M: Floats
+    judged: bool = True
 
 
 def minimize_ridge(
@@ -267,6 +270,7 @@ def _kept(known: KnownLabels, head: Head, margin_M: Floats, why: str) -> HeadFit
         fold_M=known.fold_N,
         margin_before_M=margin_M,
         held_out_margin_M=margin_M,
+        judged=not known.reason,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from goldseam.errors import InvalidConfig
+from goldseam.finetuning import heads as heads_module
 from goldseam.finetuning import repair as repair_module
 from goldseam.finetuning import stage as stage_module
 from goldseam.finetuning.config import FinetuneConfig
@@ -170,6 +171,44 @@ def test_costs_choose_the_threshold(many, model, tmp_path):
         assert low.scores["cost"].after.better == "lower"
 
 
+def test_categories_in_another_order_are_refused(many, model, tmp_path):
+    task = many.info.tasks["tags"]
+    turned = task.model_copy(update={"categories": task.categories[::-1]})
+    info = many.info.model_copy(update={"tasks": {**many.info.tasks, "tags": turned}})
+    other = dataclasses.replace(many, info=info)
+    with pytest.raises(InvalidConfig, match="in another order"):
+        repaired(other, model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_of_a_category_that_was_not_compared_are_not_doubted(many, model, tmp_path):
+    result = repaired(many, model, tmp_path / "out", review_share=1.0, minimum_known=10**6)
+    assert all(one.kept for one in result.categories)
+    assert result.findings == 0
+
+
+def test_the_seed_reaches_the_search(many, model, tmp_path, monkeypatch):
+    seeds = []
+    inner = heads_module.search_heads
+
+    def spying(*args, **kwargs):
+        seeds.append(kwargs["options"].seed)
+        return inner(*args, **kwargs)
+
+    monkeypatch.setattr(heads_module, "search_heads", spying)
+    quick = {"method": "search", "generations": 1, "population": 4, "elite": 1, "resamples": 40}
+    repaired(many, model, tmp_path / "a", seed=5, ranking=quick)
+    repaired(many, model, tmp_path / "b", seed=5, ranking=quick | {"seed": 7})
+    assert seeds == [5, 7]
+
+
+def test_nobody_asked_is_said(many, model, tmp_path):
+    silent = repaired(many, model, tmp_path / "a")
+    assert any("Nobody asked" in sentence for sentence in silent.sentences)
+    asked = repaired(many, model, tmp_path / "b", held_out="validation")
+    assert not any("Nobody asked" in sentence for sentence in asked.sentences)
+
+
 def test_a_category_without_negatives_is_told_what_it_lacks(many, model, tmp_path, monkeypatch):
     inner = stage_module._labeled
 
@@ -182,7 +221,7 @@ def test_a_category_without_negatives_is_told_what_it_lacks(many, model, tmp_pat
     monkeypatch.setattr(stage_module, "_labeled", positives_only)
     first, second = repaired(many, model, tmp_path / "out").categories[:2]
     assert first.kept
-    assert "none that is absent" in first.why
+    assert "none that is absent" in " ".join(first.notes)
     assert "pseudo_negatives" in " ".join(first.notes)
     assert first.threshold.value is None
     assert second.known_absent
@@ -195,6 +234,7 @@ def test_a_category_without_negatives_is_told_what_it_lacks(many, model, tmp_pat
         ({"only": ("bra",)}, "no category of 'tags'"),
         ({"random_split": "tset"}, "no split 'tset'"),
         ({"annotator": "meta_who"}, "no metadata column 'meta_who'"),
+        ({"held_out": "vaildation"}, "held_out: the dataset has no split 'vaildation'"),
     ],
 )
 def test_wrong_options_are_named(many, model, tmp_path, options, message):

@@ -68,22 +68,38 @@ def test_a_policy_for_the_unsure_reaches_the_training(tmp_path):
             for n, (image, tags_C) in enumerate(zip(images, tags_NC, strict=True))
         ]
         write_dataset(tmp_path / name, info, {"train": samples[:16], "validation": samples[16:]})
-        for policy in ("ignore", "zeros", "smoothed_ones"):
+        for strategy, policy in (
+            ("ignore", "ignore"),
+            ("ignore", "zeros"),
+            ("ignore", "smoothed_ones"),
+            ("assume_negative", "ignore"),
+            ("assume_negative", "zeros"),
+        ):
             config = TrainConfig(
                 tasks=("findings",),
                 network=NetworkConfig(encoder=EncoderConfig(width=8, levels=2), decoder_width=8),
                 optimizer=OptimizerConfig(steps=2, batch_size=8),
                 loop=LoopConfig(evaluate_every=2),
-                loss=LossConfig(tags={"name": "ignore", "uncertain": {"policy": policy}}),
+                loss=LossConfig(tags={"name": strategy, "uncertain": {"policy": policy}}),
             )
-            out = tmp_path / f"{name}-{policy}"
+            out = tmp_path / f"{name}-{strategy}-{policy}"
             train(config, open_dataset(tmp_path / name), out)
             found = load_file(out / "checkpoint" / "model.safetensors")
-            weights_of[name, policy] = {key: value.tolist() for key, value in found.items()}
-    assert weights_of["sure", "ignore"] == weights_of["unsure", "ignore"]
-    assert weights_of["sure", "zeros"] == weights_of["sure", "ignore"]
-    assert weights_of["unsure", "zeros"] != weights_of["unsure", "ignore"]
-    assert weights_of["unsure", "smoothed_ones"] != weights_of["unsure", "zeros"]
+            weights_of[name, strategy, policy] = {
+                key: value.tolist() for key, value in found.items()
+            }
+
+    def weights(name, policy, strategy="ignore"):
+        return weights_of[name, strategy, policy]
+
+    assert weights("sure", "ignore") == weights("unsure", "ignore")
+    assert weights("sure", "zeros") == weights("sure", "ignore")
+    assert weights("unsure", "zeros") != weights("unsure", "ignore")
+    assert weights("unsure", "smoothed_ones") != weights("unsure", "zeros")
+    # where unknown is absent, unsure is still nothing, unless it is said to be absent as well
+    negative = "assume_negative"
+    assert weights("unsure", "ignore", negative) != weights("sure", "ignore", negative)
+    assert weights("unsure", "zeros", negative) == weights("sure", "zeros", negative)
 
 
 def test_a_batch_of_unknown_entries_counts_only_where_a_strategy_says_so():
