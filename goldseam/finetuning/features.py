@@ -6,6 +6,7 @@ Legend: N images with at least one known label, Z pooled features, C categories.
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -168,6 +169,7 @@ def store_features(
     precision: Precision = "float32",
     device: str = "auto",
     shard_rows: int = SHARD_ROWS,
+    discard_others: bool = False,
 ) -> StoredFeatures:
     """Compute the features of every image with a known label of `task`, or open those at `out`.
 
@@ -182,6 +184,7 @@ def store_features(
         precision: half the size, or full; float16 holds numbers up to 65,504.
         device: where the network runs.
         shard_rows: images in a shard.
+        discard_others: features of another network or other data at `out` are no longer wanted.
 
     Raises:
         InvalidConfig: no label is known, or a feature is not finite in this precision.
@@ -194,6 +197,8 @@ def store_features(
     key = digest_of(
         made_of | {"model": digest_folder(checkpoint), "precision": precision, "rows": shard_rows}
     )
+    if discard_others and (out / INDEX_FILE).is_file() and _read_index(out).key != key:
+        shutil.rmtree(out)
     if out.exists():
         if not (out / INDEX_FILE).is_file() or _read_index(out).key != key:
             raise OutputExists(out, "it holds no features of this network and data")

@@ -88,7 +88,16 @@ class Repair:
 
     def logit(self, margin_N: npt.ArrayLike) -> Floats:
         """Calibrated logits of margins."""
+        if self.map.form == "isotonic":
+            return self.moved_curve.logit(margin_N)
         return self.map.logit(margin_N) + self.moved
+
+    @property
+    def moved_curve(self) -> Calibration:
+        """An isotonic calibration whose knots are moved; between them it is straight again."""
+        share_K = np.asarray(self.map.probabilities)
+        logit_K = np.log(share_K) - np.log1p(-share_K) + self.moved
+        return dataclasses.replace(self.map, probabilities=tuple(expit(logit_K).tolist()))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -221,7 +230,8 @@ def _finish(
         else None
     )
     found = Repair(report, fit, calibration)
-    if random is not None:
+    # without labels to compare heads by, probabilities stay as well
+    if random is not None and fit.judged:
         rows = np.asarray(random.features[np.arange(len(random.labels_NC))], np.float64)
         logit_A = found.map.logit(rows @ fit.weight_D + fit.bias)
         shift = shift_by_audit(logit_A, random.labels_NC[:, column], category=fit.category)

@@ -30,6 +30,8 @@ from goldseam.results import FinetuneResult
 from goldseam.results.findings import FINDINGS_FILE
 from goldseam.storage.atomic import atomic_folder
 
+SMALLEST_SLOPE = 1e-3
+
 
 def finetune(config: FinetuneConfig, dataset: Dataset, model: Path, out: Path) -> FinetuneResult:
     """Repair the tag heads of a trained model, and calibrate what they say.
@@ -139,7 +141,13 @@ def _repair(
     """What became of the categories, and the split whose labels decided, with its features."""
     stored = {
         split: store_features(
-            model, dataset, split, config.task, cache / split, device=config.device
+            model,
+            dataset,
+            split,
+            config.task,
+            cache / split,
+            device=config.device,
+            discard_others=True,
         )
         for split in dict.fromkeys((config.split, config.held_out, config.random_split))
         if split in dataset.info.splits and dataset.known(split)[config.task].any()
@@ -206,6 +214,10 @@ def _replace_heads(network: MultitaskModel, task: str, found: Repairs) -> None:
     curves = dict(preprocessing.tag_curves.get(task, {}))
     thresholds = dict(preprocessing.tag_thresholds.get(task, {}))
     for repair in found.categories:
+        if not repair.fit.judged:
+            # what an earlier repair found stays; without one, nothing is decided
+            thresholds.setdefault(repair.fit.category, None)
+            continue
         column = categories.index(repair.fit.category)
         slope, intercept = 1.0, repair.moved
         curves.pop(repair.fit.category, None)
@@ -215,7 +227,9 @@ def _replace_heads(network: MultitaskModel, task: str, found: Repairs) -> None:
             slope, intercept = 1.0, 0.0
             curves[repair.fit.category] = _curve(repair)
         elif repair.calibration is not None:
-            slope, intercept = repair.map.slope, repair.map.intercept + repair.moved
+            # a slope of 0 says that margins tell nothing; images keep their order all the same
+            slope = max(repair.map.slope, SMALLEST_SLOPE)
+            intercept = repair.map.intercept + repair.moved
         head.weight[column] = torch.from_numpy(slope * repair.fit.weight_D)
         head.bias[column] = slope * repair.fit.bias + intercept
     by_task = {**preprocessing.tag_curves, task: curves}
@@ -228,9 +242,5 @@ def _replace_heads(network: MultitaskModel, task: str, found: Repairs) -> None:
 
 def _curve(repair: Repair) -> TagCurve:
     """An isotonic calibration with the shift of the intercept, as the network applies it."""
-    shares = np.asarray(repair.map.probabilities)
-    logit_K = np.log(shares) - np.log1p(-shares) + repair.moved
-    return TagCurve(
-        logits=repair.map.margins,
-        probabilities=tuple((1 / (1 + np.exp(-logit_K))).tolist()),
-    )
+    curve = repair.moved_curve
+    return TagCurve(logits=curve.margins, probabilities=curve.probabilities)

@@ -70,6 +70,12 @@ class ClassSelectiveLoss(TagLoss):
         options = self.options
         if options.priors:
             return False
+        if context.steps < options.epochs:
+            raise InvalidConfig(
+                f"loss.tags measures how common categories are in part {options.warmup} of "
+                f"{options.epochs} of a training, and {context.steps} steps have no such part.",
+                remedy="Take more steps, fewer loss.tags.epochs, or give loss.tags.priors.",
+            )
         epoch = context.epoch(options.epochs)
         if epoch == options.warmup - 1:
             self._measure(logits_BC, context)

@@ -13,6 +13,7 @@ from goldseam.finetuning import heads as heads_module
 from goldseam.finetuning import repair as repair_module
 from goldseam.finetuning import stage as stage_module
 from goldseam.finetuning.config import FinetuneConfig
+from goldseam.finetuning.features import store_features
 from goldseam.finetuning.probabilities.calibration import Calibration
 from goldseam.finetuning.probabilities.objectives import ExpectedCost
 from goldseam.finetuning.stage import finetune
@@ -169,6 +170,50 @@ def test_costs_choose_the_threshold(many, model, tmp_path):
         assert low.threshold.value <= high.threshold.value
         assert any("a cost of" in note for note in (*low.notes, *high.notes))
         assert low.scores["cost"].after.better == "lower"
+
+
+def test_a_second_repair_without_labels_leaves_the_first_as_it_is(many, model, tmp_path):
+    first = repaired(many, model, tmp_path / "a")
+    told = load_checkpoint(tmp_path / "a" / "checkpoint")
+    assert any(one.threshold.value is not None for one in first.categories)
+    repaired(many, tmp_path / "a" / "checkpoint", tmp_path / "b", minimum_known=10**6)
+    again = load_checkpoint(tmp_path / "b" / "checkpoint")
+    assert again.preprocessing == told.preprocessing
+    for name, value in told.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+
+
+def test_features_of_an_earlier_attempt_are_no_obstacle(many, model, tmp_path):
+    # as they stand after a run of another model or dataset that was stopped
+    store_features(model, many, "validation", "tags", tmp_path / "out.features" / "train")
+    assert repaired(many, model, tmp_path / "out").categories
+    assert not (tmp_path / "out.features").exists()
+
+
+def test_a_calibration_that_knows_nothing_keeps_the_order(many, model, tmp_path, monkeypatch):
+    inner = stage_module.repair_categories
+
+    def flattened(*args, **kwargs):
+        found = inner(*args, **kwargs)
+        flat = Calibration("platt", slope=0.0, intercept=-1.0)
+        changed = [
+            dataclasses.replace(
+                one, calibration=dataclasses.replace(one.calibration, calibration=flat)
+            )
+            for one in found.categories
+        ]
+        return dataclasses.replace(found, categories=tuple(changed))
+
+    monkeypatch.setattr(stage_module, "repair_categories", flattened)
+    result = repaired(many, model, tmp_path / "out")
+    images_BCHW = torch.rand(9, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        pooled_BZ = load_checkpoint(model).shared_features(images_BCHW)[1]
+        found_BC = load_checkpoint(tmp_path / "out" / "checkpoint").tags["tags"](pooled_BZ)
+    for column, one in enumerate(result.categories):
+        if one.threshold.value is not None:
+            assert len(found_BC[:, column].unique()) == 9
+            np.testing.assert_allclose(found_BC[:, column], -1, atol=0.1)
 
 
 def test_categories_in_another_order_are_refused(many, model, tmp_path):
