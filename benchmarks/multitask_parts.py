@@ -21,7 +21,6 @@ from multitask_rooms import (
     IMAGES,
     PLAIN,
     REGIMES,
-    SEEDS,
     default,
     gain,
     interval,
@@ -30,6 +29,7 @@ from multitask_rooms import (
 from report import arguments, report
 from rooms_training import TASKS, WORK, Labels, Ledger, Run, Score, train_all
 
+SEEDS = (0, 1, 2)
 STEPS = 600
 BUDGETS = (0.25, 4.0)
 NO_NOISE = dict.fromkeys(TASKS, 0.0)
