@@ -3,7 +3,7 @@
 Each part alone on top of plain multi-task training, and the published configuration; a model with
 derived labels and denoiser, and its student of one pass; a quarter and four times as many labels.
 Rows of equal seed and regime share labels, order of images and first weights. They are held against
-plain training of as many steps, and of twice as many, which costs about as much as a denoiser.
+plain training of as many steps, and of twice as many, which costs less than a denoiser.
 Labels, network, learning rate and loss weights are those of `benchmarks/multitask_rooms.py`. All
 numbers are of the test split. Rooms are rendered, not photographed. Resumable: finished runs stand
 below runs/benchmarks/rooms.
@@ -22,7 +22,6 @@ from multitask_rooms import (
     IMAGES,
     PLAIN,
     REGIMES,
-    SEEDS,
     default,
     gain,
     options,
@@ -30,6 +29,7 @@ from multitask_rooms import (
 from report import arguments, interval, report
 from rooms_training import TASKS, WORK, Labels, Run, Score, train_all
 
+SEEDS = (0, 1, 2)
 STEPS = 600
 BUDGETS = (0.25, 4.0)
 NO_NOISE = dict.fromkeys(TASKS, 0.0)

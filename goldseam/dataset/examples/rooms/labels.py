@@ -64,9 +64,9 @@ DERIVATIONS = (
         source="depth", target="normals", rule="normals_from_depth", field_of_view=FIELD_OF_VIEW
     ),
 )
-# true of these rooms, and not declared: what they leave out depends on the answer, and in trials
-# that cost more than the labels were worth ("boundaries too" of benchmarks/multitask_parts.py
-# measures it)
+# true of these rooms, and not declared: what they leave out depends on the answer, and models that
+# learn from them are no better, with one label an image worse ("boundaries too" of
+# benchmarks/multitask_parts.py)
 BOUNDARY_DERIVATIONS = (
     Derivation(
         source="segmentation",
