@@ -5,8 +5,10 @@ from them with unknown taken for absent (AN), with unknown left out, and with th
 best on the partial validation labels of a seed that is not measured. Each is then fine-tuned on its
 own training labels, and no step of ours sees a label of validation or test that is not as partial
 as those. The published methods choose among their steps by clean validation labels, as published.
-All scores are of the test split, fully labeled, whose items and backdrops no model has seen.
-Closet is composed, not photographed. Resumable: what is done stands below runs/benchmarks/closet.
+All scores are of the test split, fully labeled, whose items and backdrops no model has seen. The
+encoder knows what the categories look like, as one from ImageNet knows most of what COCO names: it
+has learned to segment other scenes. Closet is composed, not photographed. Resumable: what is done
+stands below runs/benchmarks/closet.
 """
 
 import dataclasses
@@ -18,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from closet_training import FULL, REGIMES, WORK, Labels, encoder, labeled_closet, options
+from closet_training import FULL, REGIMES, SIZE, WORK, Labels, encoder, labeled_closet, options
 from ledger import Ledger, do_all
 from report import arguments, interval, report
 
@@ -79,11 +81,26 @@ class Model:
     by_heart: bool = False
 
     @property
+    def training(self) -> dict[str, Any]:
+        """Options of the train stage, but for task and loss."""
+        body = options(self.labels.seed, self.steps, **(HARD if self.by_heart else GENTLE))
+        if self.by_heart:
+            body["loop"] |= {"augment": {}, "evaluate_every": self.steps}
+        return body
+
+    @property
     def name(self) -> str:
         """Unique among models whose numbers can differ."""
         from goldseam.artifacts import digest_of
 
-        body = {"model": dataclasses.asdict(self), "ways": {way: WAYS[way] for way in self.ways}}
+        body = {
+            "model": dataclasses.asdict(self),
+            "ways": {way: WAYS[way] for way in self.ways},
+            "training": self.training,
+            "encoder": ENCODER_STEPS,
+            "images": self.labels.images,
+            "size": SIZE,
+        }
         return f"{self.row}-{self.labels.folder}-{digest_of(body).removeprefix('sha256:')[:12]}"
 
 
@@ -128,10 +145,7 @@ def train_and_repair(model: Model) -> list[Row]:
     init = encoder(labels.seed, 12 if labels.quick else ENCODER_STEPS, quick=labels.quick)
     out = WORK / "models" / model.name
     shutil.rmtree(out, ignore_errors=True)
-    body = options(labels.seed, model.steps, **(HARD if model.by_heart else GENTLE))
-    if model.by_heart:
-        body["loop"] |= {"augment": {}, "evaluate_every": model.steps}
-    config = TrainConfig(tasks=("tags",), loss={"tags": model.strategy}, **body)
+    config = TrainConfig(tasks=("tags",), loss={"tags": model.strategy}, **model.training)
     row = functools.partial(Row, model=model.row, regime=labels.regime, seed=labels.seed)
     began = time.process_time()
     trained = train(config, dataset, out / "trained", init=init)
