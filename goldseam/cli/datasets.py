@@ -50,9 +50,12 @@ def build(
         str | None,
         typer.Option(
             metavar="{name: …}",
-            help="closet: which tags of a training image are known, such as "
-            "'{name: uniform, rate: 0.2}'.",
+            help="closet: which tags of an image are known, such as '{name: uniform, rate: 0.2}'.",
         ),
+    ] = None,
+    tag_splits: Annotated[
+        str | None,
+        typer.Option(metavar="a,b", help="closet: whose tags --tag-scheme is for; train."),
     ] = None,
     photos: Annotated[
         Path | None, typer.Option(help="closet: folder of Fashion-MNIST's idx files.")
@@ -74,6 +77,7 @@ def build(
         "protocol": protocol,
         "models": models,
         "tag_scheme": None if tag_scheme is None else partial.read_tag_scheme(tag_scheme),
+        "tag_splits": None if tag_splits is None else words(tag_splits),
         "photos": photos,
         "seed": seed,
         "replace": replace or None,

@@ -17,6 +17,7 @@ from goldseam.dataset.partial.tag_protocols import (
     PositivesDropped,
     SinglePositive,
     SizeDependent,
+    Uniform,
     tag_mask,
 )
 from goldseam.dataset.reading import open_dataset
@@ -294,6 +295,29 @@ class TestDataset:
         assert (tag_NC[large] == 1).all()
         assert all((record.labels["tags"] != -1).all() for record in dataset.records("test"))
 
+    def test_scheme_is_for_the_named_splits(self, tmp_path):
+        half = Uniform(rate=0.5)
+        splits = ("train", "validation")
+        build_closet(
+            tmp_path / "d",
+            train=40,
+            validation=40,
+            test=3,
+            tasks=["tags"],
+            tag_scheme=half,
+            tag_splits=splits,
+        )
+        dataset = open_dataset(tmp_path / "d")
+        tags = {
+            split: np.stack([record.labels["tags"] for record in dataset.records(split)])
+            for split in SPLITS
+        }
+        for split in splits:
+            assert 0.3 < (tags[split] != -1).mean() < 0.7
+        assert (tags["test"] != -1).all()
+        # whether the n-th training tag is known says nothing of the n-th validation tag
+        assert not np.array_equal(tags["train"] != -1, tags["validation"] != -1)
+
     def test_picture_without_a_known_tag_has_none(self, tmp_path):
         nobody = PositivesDropped(rate=0.0)
         build_closet(tmp_path / "d", **FEW, tag_scheme=nobody)
@@ -315,6 +339,11 @@ class TestDataset:
             pytest.param({"tasks": ("tag",)}, r"tag'\.\n.*tags\.", id="task"),
             pytest.param({"tasks": ()}, "without a task", id="no task"),
             pytest.param({"protocol": "one_lable"}, "one_lable", id="protocol"),
+            pytest.param(
+                {"tag_scheme": SinglePositive(), "tag_splits": ("validaton",)},
+                r"validaton'.*\n.*validation",
+                id="tag splits",
+            ),
             pytest.param({"seed": -1}, "seed -1", id="seed"),
             pytest.param(
                 {"tasks": ("caption",), "tag_scheme": SinglePositive()}, "task 'tags'", id="scheme"

@@ -19,10 +19,12 @@ from goldseam.dataset.partial import FULL, known_labels
 from goldseam.dataset.partial.tag_protocols import TagScheme, tag_mask
 from goldseam.dataset.schema import SPLITS, DatasetInfo, Split
 from goldseam.dataset.writing import Sample, write_dataset
-from goldseam.errors import InvalidConfig
+from goldseam.errors import InvalidConfig, closest
 from goldseam.progress import Step, progress
 
 TINY: dict[Split, int] = {"train": 48, "validation": 16, "test": 16}
+# larger than what anybody counts seeds up to
+_SPLIT_SEEDS = 1_000_000_007
 
 Bools = npt.NDArray[np.bool_]
 
@@ -37,6 +39,7 @@ def build_closet(
     tasks: Sequence[str] = tuple(TASKS),
     protocol: str = FULL,
     tag_scheme: TagScheme | None = None,
+    tag_splits: Sequence[Split] = ("train",),
     tiny: bool = False,
     photos: Path | None = None,
     seed: int = 0,
@@ -56,8 +59,9 @@ def build_closet(
         tasks: which of `labels.TASKS` the dataset has.
         protocol: which labels of the training pictures are known: all (`full`), one of each
             picture (`one_label`), or some but not all (`random_label`); see `partial.Protocol`.
-        tag_scheme: which tags of a training picture are known; None is all. Schemes that overlook
-            what is small take the visible area of each tag's largest item.
+        tag_scheme: which tags of a picture are known; None is all. Schemes that overlook what is
+            small take the visible area of each tag's largest item.
+        tag_splits: whose pictures `tag_scheme` is for; of the others all tags are known.
         tiny: 48, 16 and 16 pictures at most: builds in seconds.
         photos: folder with the four files of Fashion-MNIST, for 70,000 items; None is the items
             that come with goldseam.
@@ -76,23 +80,26 @@ def build_closet(
     counts: dict[Split, int] = {"train": train, "validation": validation, "test": test}
     if tiny:
         counts = {split: min(counts[split], TINY[split]) for split in SPLITS}
-    _check(size, counts, tasks, tag_scheme, seed)
+    _check(size, counts, tasks, tag_scheme, tag_splits, seed)
     info = _described(tasks)
     known = {split: np.ones((counts[split], len(info.tasks)), bool) for split in SPLITS}
     known["train"] = known_labels(counts["train"], tuple(info.tasks), protocol, seed)
     library = read_library() if photos is None else _all_photos(photos)
-    known_tags_NC = None
+    known_tags: dict[Split, Bools] = {}
     if tag_scheme is not None:
-        known_tags_NC = _known_tags(
-            tag_scheme, counts["train"], seed=seed, size=size, library=library
-        )
+        known_tags = {
+            split: _known_tags(
+                tag_scheme, split, counts[split], seed=seed, size=size, library=library
+            )
+            for split in tag_splits
+        }
     with progress("closet", sum(counts.values())) as step:
         samples: dict[str, Iterator[Sample]] = {
             split: _samples(
                 split,
                 library=library,
                 known_NT=known[split],
-                known_tags_NC=known_tags_NC if split == "train" else None,
+                known_tags_NC=known_tags.get(split),
                 tasks=tuple(info.tasks),
                 size=size,
                 seed=seed,
@@ -125,6 +132,7 @@ def _check(
     counts: dict[Split, int],
     tasks: Sequence[str],
     tag_scheme: TagScheme | None,
+    tag_splits: Sequence[Split],
     seed: int,
 ) -> None:
     require_scene(seed, 0, "train", size)
@@ -140,6 +148,12 @@ def _check(
             "a scheme says which tags are known, but closet is built without the task 'tags'.",
             remedy="Add tags to --tasks, or leave the scheme out.",
         )
+    for split in tag_splits:
+        if split not in SPLITS:
+            raise InvalidConfig(
+                f"closet has no split '{split}' whose tags could be unknown.",
+                remedy=f"Closest: {closest(split, SPLITS)}.",
+            )
 
 
 def _all_photos(folder: Path) -> Library:
@@ -148,8 +162,10 @@ def _all_photos(folder: Path) -> Library:
     return read_photos(folder)
 
 
-def _known_tags(scheme: TagScheme, count: int, *, seed: int, size: int, library: Library) -> Bools:
-    """Which tags of the training pictures are known, bool NC.
+def _known_tags(
+    scheme: TagScheme, split: Split, count: int, *, seed: int, size: int, library: Library
+) -> Bools:
+    """Which tags of a split's pictures are known, bool NC.
 
     Schemes look at all pictures together. So each scene is composed twice: here without being kept,
     and again when it is written.
@@ -157,9 +173,11 @@ def _known_tags(scheme: TagScheme, count: int, *, seed: int, size: int, library:
     state_NC = np.empty((count, len(CATEGORIES)), np.int8)
     area_NC = np.empty(state_NC.shape, np.float64)
     for index in range(count):
-        scene = compose(seed, index, size=size, library=library)
+        scene = compose(seed, index, split=split, size=size, library=library)
         state_NC[index], area_NC[index] = tags(scene), areas(scene)
-    return tag_mask(scheme, state_NC, seed, area_NC=area_NC)
+    # splits draw apart; training draws as `tag_mask` does for the seed itself
+    drawn = seed + _SPLIT_SEEDS * SPLITS.index(split)
+    return tag_mask(scheme, state_NC, drawn, area_NC=area_NC)
 
 
 def _samples(
