@@ -8,6 +8,7 @@ from goldseam.artifacts import StageConfig
 from goldseam.finetuning.probabilities.objectives import ExpectedCost, FBeta
 from goldseam.finetuning.ranking.options import PublishedBP, PublishedGA, RankingSearch
 
+Precision = Literal["float16", "float32"]
 PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 Ranking = Annotated[
     RankingSearch | PublishedBP | PublishedGA, pydantic.Field(discriminator="method")
@@ -50,7 +51,9 @@ class FinetuneConfig(StageConfig):
         method: `single` solves category by category, `joint` blocks of categories at once; `auto`
             takes the cheaper.
         resamples: draws of groups behind the intervals.
-        device: where features are computed.
+        precision: in which features stand on disk until the repair is finished.
+        device: where features are computed and heads are solved; heads that are searched, published
+            or fitted with each other's help are solved on the CPU.
         seed: of folds and draws.
     """
 
@@ -72,6 +75,7 @@ class FinetuneConfig(StageConfig):
     correlated: Literal["", "logits", "shared"] = ""
     method: Literal["auto", "single", "joint"] = "auto"
     resamples: int = pydantic.Field(default=400, ge=0)
+    precision: Precision = "float32"
     device: str = "auto"
     seed: int = pydantic.Field(default=0, ge=0)
 

@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import pydantic
 
 from goldseam.artifacts import digest_file, digest_folder, digest_of
 from goldseam.errors import DigestMismatch, InvalidConfig, MissingInput, OutputExists
+from goldseam.finetuning.config import Precision
 from goldseam.progress import progress
 from goldseam.storage.atomic import resumable_folder, write_bytes, write_text
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 BATCH = 64
 SHARD_ROWS = 4096
 INDEX_FILE = "features.json"
-Precision = Literal["float16", "float32"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

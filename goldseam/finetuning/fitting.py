@@ -27,6 +27,7 @@ from goldseam.finetuning.solving.folds import group_folds
 from goldseam.finetuning.solving.known import FeatureRows
 from goldseam.finetuning.solving.logistic import Floats, log_loss
 from goldseam.finetuning.solving.solver import HeadFit
+from goldseam.trainer.devices import choose_device
 
 Heads = tuple[Floats, Floats]
 
@@ -85,6 +86,7 @@ def fitted_heads(
             method=config.method,
             ranking=search if last else None,
             correlated=config.correlated or None,
+            device=str(choose_device(config.device)),
         )
 
     weighted = bool(config.flip_rate or known.annotators)

@@ -137,12 +137,18 @@ def finetune_categories(
         device: `cpu` or a CUDA device.
 
     Raises:
-        InvalidConfig: shapes or values are not as said, `only` names no such category, or
+        InvalidConfig: shapes, values or options are not as said, `only` names no such category, or
             `correlated` is given together with `ranking` or `sample_weight`.
         InvalidArray: a file of features is not as said.
         MissingInput: it cannot be read.
     """
     labels, weight, bias = np.asarray(labels), np.asarray(weight), np.asarray(bias)
+    if labels.dtype.kind in "bu":
+        labels = labels.astype(np.int16)  # room for -1
+    if resamples < 0:
+        raise InvalidConfig(
+            f"resamples is {resamples}.", remedy="Give 0 for no intervals, or some hundreds."
+        )
     names = [str(c) for c in range(len(weight))] if categories is None else list(categories)
     if isinstance(features, Path | str):
         features = read_features(Path(features), image_ids)

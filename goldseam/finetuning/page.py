@@ -7,7 +7,7 @@ from markupsafe import Markup
 from goldseam.finetuning.probabilities.objectives import ExpectedCost, FBeta
 from goldseam.finetuning.probabilities.reliability import ReliabilityBin
 from goldseam.finetuning.repair import Repair, Repairs
-from goldseam.page import amount, render
+from goldseam.page import amount, between, render
 from goldseam.page.charts import Line, Point, line_chart
 from goldseam.results import FinetuneResult, ScoreChange
 from goldseam.storage.atomic import write_text
@@ -73,7 +73,7 @@ def write_page(
 def _cell(change: ScoreChange) -> dict[str, str]:
     """What a table cell says: after, before, and whether the difference is clear."""
     if change.after.value is None:
-        return {"verdict": "unknown", "mark": "unknown", "after": "", "before": ""}
+        return {"verdict": "unknown", "mark": "unknown", "after": "", "before": "", "change": ""}
     verdict = change.change.verdict if change.change.value is not None else "unclear"
     same = change.change.value == 0
     return {
@@ -81,6 +81,7 @@ def _cell(change: ScoreChange) -> dict[str, str]:
         "mark": "as before" if same else MARKS[verdict],
         "after": amount(change.after.value),
         "before": amount(change.before.value),
+        "change": "" if same else between(change.change),
     }
 
 

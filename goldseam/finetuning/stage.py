@@ -33,7 +33,14 @@ from goldseam.storage.atomic import atomic_folder
 SMALLEST_SLOPE = 1e-3
 
 
-def finetune(config: FinetuneConfig, dataset: Dataset, model: Path, out: Path) -> FinetuneResult:
+def finetune(
+    config: FinetuneConfig,
+    dataset: Dataset,
+    model: Path,
+    out: Path,
+    *,
+    features: Path | None = None,
+) -> FinetuneResult:
     """Repair the tag heads of a trained model, and calibrate what they say.
 
     Features are computed once and stand beside `out` until the repair is finished; a run that was
@@ -44,10 +51,13 @@ def finetune(config: FinetuneConfig, dataset: Dataset, model: Path, out: Path) -
         dataset: whose known tags are used.
         model: checkpoint folder; it stays as it is.
         out: folder to make: the repaired model in `checkpoint`, a page, `findings.parquet`.
+        features: folder where features are kept, for the next repair of the same model with the
+            same data and other options; None keeps none.
 
     Raises:
         InvalidConfig: the model has no such tags task or category, no tag is known in a split, or
             the network has learned its labels by heart and `config.memorized` is `stop`.
+        OutputExists: `features` holds those of another model or of other data.
     """
     key = stage_key(
         FinetuneResult.stage, config, dataset=dataset.info.digest, model=digest_folder(model)
@@ -55,8 +65,8 @@ def finetune(config: FinetuneConfig, dataset: Dataset, model: Path, out: Path) -
     if (done := FinetuneResult.completed(out, key)) is not None:
         return done
     _require_task(config, dataset, model)
-    cache = out.with_name(out.name + ".features")
-    found, used, stored = _repair(config, dataset, model, cache)
+    cache = features or out.with_name(out.name + ".features")
+    found, used, stored = _repair(config, dataset, model, cache, mine=features is None)
     network = load_checkpoint(model)
     _replace_heads(network, config.task, found)
     findings = rank_for_review(
@@ -91,7 +101,8 @@ def finetune(config: FinetuneConfig, dataset: Dataset, model: Path, out: Path) -
             split=used,
             folder=folder,
         )
-    shutil.rmtree(cache, ignore_errors=True)
+    if features is None:
+        shutil.rmtree(cache, ignore_errors=True)
     return result.at(out)
 
 
@@ -136,7 +147,7 @@ def _require_task(config: FinetuneConfig, dataset: Dataset, model: Path) -> None
 
 
 def _repair(
-    config: FinetuneConfig, dataset: Dataset, model: Path, cache: Path
+    config: FinetuneConfig, dataset: Dataset, model: Path, features: Path, *, mine: bool
 ) -> tuple[Repairs, str, StoredFeatures]:
     """What became of the categories, and the split whose labels decided, with its features."""
     stored = {
@@ -145,9 +156,11 @@ def _repair(
             dataset,
             split,
             config.task,
-            cache / split,
+            features / split,
+            precision=config.precision,
             device=config.device,
-            discard_others=True,
+            # a folder that somebody named may hold what somebody wants
+            discard_others=mine,
         )
         for split in dict.fromkeys((config.split, config.held_out, config.random_split))
         if split in dataset.info.splits and dataset.known(split)[config.task].any()

@@ -119,14 +119,6 @@ def regression_loss(
     return reduce((standardized_KHW - target_KHW).abs(), counted_KHW)
 
 
-def tags_loss(logits_BC: Tensor, state_BC: Tensor, reduce: Reduction = mean_over) -> Tensor:
-    """Binary cross-entropy over entries that are present (1) or absent (0); -1 is never read."""
-    counted_BC = state_BC >= 0
-    truth_BC = torch.where(counted_BC, state_BC, 0).to(logits_BC)
-    loss_BC = F.binary_cross_entropy_with_logits(logits_BC, truth_BC, reduction="none")
-    return reduce(loss_BC, counted_BC)
-
-
 def normals_loss(
     normal_K3HW: Tensor,
     target_K3HW: Tensor,

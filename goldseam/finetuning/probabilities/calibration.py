@@ -5,8 +5,8 @@ Legend: N known labels of one category, K forms, R weightings of the bootstrap.
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -206,45 +206,6 @@ def calibrate(
         sentence=_sentence(category, form, len(known), *scores),
         held_out_logit_M=logit_N,
     )
-
-
-def calibrate_categories(
-    margins_NC: npt.NDArray[Any],
-    labels_NC: npt.NDArray[Any],
-    folds_NC: npt.NDArray[Any],
-    *,
-    categories: Sequence[str],
-    groups: Groups = None,
-    minimum_known: int = 10,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> list[CategoryCalibration]:
-    """`calibrate` for every column.
-
-    Raises:
-        InvalidArray: as `calibrate`, or the arrays do not have one column a category.
-    """
-    shape = (len(labels_NC), len(categories))
-    if not margins_NC.shape == labels_NC.shape == folds_NC.shape == shape:
-        raise InvalidArray(
-            "calibration",
-            f"margins {margins_NC.shape}, labels {labels_NC.shape} and folds {folds_NC.shape} for "
-            f"{len(categories)} categories",
-            "Hand over one row an image and one column a category.",
-        )
-    return [
-        calibrate(
-            margins_NC[:, c],
-            labels_NC[:, c],
-            folds_NC[:, c],
-            category=name,
-            groups=groups,
-            minimum_known=minimum_known,
-            resamples=resamples,
-            seed=seed,
-        )
-        for c, name in enumerate(categories)
-    ]
 
 
 def fit_temperature(margin_N: Floats, present_N: Floats) -> Calibration:

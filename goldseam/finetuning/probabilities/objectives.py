@@ -51,7 +51,3 @@ class ExpectedCost(StageConfig):
     def title(self) -> str:
         """What it is called in words."""
         return "Cost a label"
-
-    def of_calibrated(self) -> float:
-        """The best threshold of calibrated probabilities, without any label (Elkan 2001)."""
-        return self.false_alarm / (self.false_alarm + self.miss)

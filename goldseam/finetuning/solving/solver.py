@@ -8,11 +8,12 @@ Legend: N rows, D features, C categories, M known rows of a category, K candidat
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from goldseam.errors import InvalidConfig, closest
 from goldseam.finetuning.config import PENALTIES
 from goldseam.finetuning.solving.blocks import block_fits, joint_is_cheaper
 from goldseam.finetuning.solving.contest import simplest
@@ -160,6 +161,11 @@ def fit_heads(
     check_shapes(*arrays, categories=categories, groups=groups)
     check_values(labels_NC, sample_weight_NC)
     check_options(penalties, folds, min_known)
+    if method not in get_args(Method):
+        raise InvalidConfig(
+            f"there is no method '{method}'.",
+            remedy=f"Closest: {closest(method, get_args(Method))}.",
+        )
     group_N = (
         np.arange(len(labels_NC)) if groups is None else np.unique(groups, return_inverse=True)[1]
     )

@@ -9,10 +9,9 @@ from goldseam.dataset.checking import check_dataset
 from goldseam.dataset.examples import build_example
 from goldseam.dataset.examples.closet import build, build_closet, compose, labels
 from goldseam.dataset.examples.closet.categories import CATEGORIES, COLORS
-from goldseam.dataset.examples.closet.composing import SMALLEST, large_enough
 from goldseam.dataset.examples.closet.labels import LABELS, TASKS
 from goldseam.dataset.examples.closet.photos import read_library
-from goldseam.dataset.examples.closet.sources import ClosetTable, stored_areas, tagged_scenes
+from goldseam.dataset.examples.closet.sources import ClosetTable, tagged_scenes
 from goldseam.dataset.partial.tag_protocols import (
     PositivesDropped,
     SinglePositive,
@@ -22,7 +21,7 @@ from goldseam.dataset.partial.tag_protocols import (
 )
 from goldseam.dataset.reading import open_dataset
 from goldseam.dataset.schema import SPLITS
-from goldseam.errors import InvalidArray, InvalidConfig, InvalidDataset, OutputExists
+from goldseam.errors import InvalidArray, InvalidConfig, OutputExists
 
 FEW = {"train": 12, "validation": 3, "test": 3}
 HASTY = SizeDependent(small=0.0, middle=0.5, large=1.0, negatives=0.5, boundaries=(0.02, 0.05))
@@ -259,18 +258,6 @@ class TestDataset:
         groups = [seen[split][0] for split in SPLITS]
         assert len(set.union(*groups)) == sum(map(len, groups))
         assert not seen["test"][1] & (seen["train"][1] | seen["validation"][1])
-
-    def test_areas_are_read_off_the_masks(self, tiny):
-        expected = tagged_scenes(0, range(build.TINY["test"]), split="test")
-        found_NC = stored_areas(tiny, "test")
-        assert np.array_equal(found_NC, expected.area_NC, equal_nan=True)
-        assert large_enough(found_NC[np.isfinite(found_NC)] * 64**2, 64**2).all()
-        assert np.nanmin(found_NC) >= SMALLEST
-
-    def test_areas_of_unknown_masks_are_not_made_up(self, tmp_path):
-        build_closet(tmp_path / "d", **FEW, protocol="one_label")
-        with pytest.raises(InvalidDataset, match=r"train-00000\d'.*unknown"):
-            stored_areas(open_dataset(tmp_path / "d"), "train")
 
     def test_one_label_each(self, tmp_path):
         tasks = ("segmentation", "objects", "tags")

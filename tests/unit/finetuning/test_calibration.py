@@ -15,7 +15,6 @@ from goldseam.finetuning.probabilities.calibration import (
     FORMS,
     Calibration,
     calibrate,
-    calibrate_categories,
     fit_isotonic,
     fit_platt,
     fit_temperature,
@@ -222,10 +221,6 @@ def test_bad_arrays_are_named():
     ):
         with pytest.raises(InvalidArray, match=words):
             calibrate(*arrays, category="a")
-    with pytest.raises(InvalidArray, match="for 2 categories"):
-        calibrate_categories(
-            margin_N[:, None], label_N[:, None], fold_N[:, None], categories=["a", "b"]
-        )
 
 
 def test_the_reliability_curve_counts_what_it_shows():

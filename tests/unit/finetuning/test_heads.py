@@ -159,3 +159,28 @@ def test_arrays_that_do_not_fit_are_refused():
     for change in ({"categories": names[:2]}, {"groups": ["a"]}, {"sample_weight": np.ones(3)}):
         with pytest.raises(InvalidConfig, match="do not fit"):
             goldseam.finetune_categories(features_ND, labels_NC, weight_CD, bias_C, **change)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resamples": -1}, r"resamples is -1"),
+        ({"method": "singel"}, r"'singel'.\n.*single"),
+        ({"folds": 1}, "folds is 1"),
+    ],
+)
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(InvalidConfig, match=message):
+        goldseam.finetune_categories(*table(6)[:4], **options)
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8])
+def test_labels_may_be_of_a_type_that_knows_no_minus_one(kind):
+    features_ND, labels_NC, weight_CD, bias_C, _ = table(6)
+    every_NC = np.maximum(labels_NC, 0)
+    options = {"only": ["0"], "resamples": 0}
+    found, expected = (
+        goldseam.finetune_categories(features_ND, labels, weight_CD, bias_C, **options)
+        for labels in (every_NC.astype(kind), every_NC)
+    )
+    assert np.array_equal(found.weight_CD, expected.weight_CD)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from goldseam.errors import InvalidConfig
+from goldseam.errors import InvalidConfig, OutputExists
 from goldseam.finetuning import heads as heads_module
 from goldseam.finetuning import repair as repair_module
 from goldseam.finetuning import stage as stage_module
@@ -110,6 +110,35 @@ def test_a_killed_run_does_not_compute_features_again(many, model, tmp_path, mon
     assert (tmp_path / "out.features" / "train").is_dir()
     monkeypatch.setattr("goldseam.finetuning.features._compute", dying)
     assert repaired(many, model, tmp_path / "out").digest == straight.digest
+
+
+def test_features_are_kept_where_somebody_names_a_folder(many, model, tmp_path, monkeypatch):
+    features = tmp_path / "features"
+
+    def repair(out, **options):
+        return finetune(FinetuneConfig(**OPTIONS | options), many, model, out, features=features)
+
+    repair(tmp_path / "f1")
+
+    def dying(*args, **kwargs):
+        raise Killed
+
+    monkeypatch.setattr("goldseam.finetuning.features._compute", dying)
+    assert repair(tmp_path / "cost", objective=ExpectedCost(miss=20)).categories
+    with pytest.raises(OutputExists, match="no features of this network"):
+        repair(tmp_path / "half", precision="float16")
+    assert not (tmp_path / "half").exists()
+    assert list(features.iterdir())
+
+
+def test_half_precision_halves_what_stands_on_disk(many, model, tmp_path):
+    def size(precision):
+        folder = tmp_path / precision
+        config = FinetuneConfig(**OPTIONS, precision=precision)
+        finetune(config, many, model, tmp_path / f"out-{precision}", features=folder)
+        return sum(np.load(path).nbytes for path in folder.rglob("features-*.npy"))
+
+    assert size("float16") * 2 == size("float32")
 
 
 def by_heart(verdict):

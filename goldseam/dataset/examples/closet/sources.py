@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from goldseam.dataset.codecs import UNKNOWN
 from goldseam.dataset.examples.closet.categories import CATEGORIES
-from goldseam.dataset.examples.closet.composing import compose, large_enough, require_scene
+from goldseam.dataset.examples.closet.composing import compose, require_scene
 from goldseam.dataset.examples.closet.labels import LABELS, TASKS, areas, tags
 from goldseam.dataset.examples.closet.photos import Array, Library, read_library
 from goldseam.dataset.memory import SampleTable
-from goldseam.dataset.reading import Dataset, Record
+from goldseam.dataset.reading import Record
 from goldseam.dataset.schema import Split
-from goldseam.errors import InvalidArray, InvalidConfig, InvalidDataset, closest
+from goldseam.errors import InvalidArray, InvalidConfig, closest
 
 COMPOSED = "generated"  # who made a label
 INSTANCES = ("segmentation", "depth_order")  # together they say which item each pixel shows
@@ -61,46 +61,6 @@ def tagged_scenes(
         area_NC=np.array([areas(scene) for scene in scenes], np.float64).reshape(-1, count),
         groups=tuple(scene.group for scene in scenes),
     )
-
-
-def stored_areas(dataset: Dataset, split: str) -> npt.NDArray[np.float64]:
-    """Read the areas of `labels.areas` off a closet on disk, from its masks and ranks.
-
-    Args:
-        dataset: an open closet.
-        split: one of its splits, of which `segmentation` and `depth_order` are known everywhere.
-
-    Returns:
-        float64 NC, share of the picture; NaN where the tag is absent.
-
-    Raises:
-        InvalidDataset: the dataset or an image lacks one of the two labels.
-    """
-    rows = []
-    for record in dataset.records(split, INSTANCES):
-        missing = [task for task in INSTANCES if record.labels[task] is None]
-        if missing:
-            raise InvalidDataset(
-                f"{dataset.path}, image '{record.image_id}': '{missing[0]}' is unknown, and the "
-                "areas of items are read off it.",
-                remedy="Build closet with --protocol full, or compose its scenes again from their "
-                "seed with tagged_scenes.",
-            )
-        rows.append(_areas_of(record))
-    return np.array(rows, np.float64).reshape(-1, len(CATEGORIES))
-
-
-def _areas_of(record: Record) -> Array:
-    category_HW, rank_HW = (record.labels[task] for task in INSTANCES)
-    shown_HW = np.isfinite(rank_HW)
-    rank_P = rank_HW[shown_HW].astype(np.int64)
-    pixels_R = np.bincount(rank_P)
-    category_R = np.zeros(len(pixels_R), np.int64)
-    category_R[rank_P] = category_HW[shown_HW].astype(np.int64) - 1
-    large_R = large_enough(pixels_R, rank_HW.size)
-    area_C = np.full(len(CATEGORIES), np.nan)
-    np.fmax.at(area_C, category_R[large_R], pixels_R[large_R] / rank_HW.size)
-    return area_C
 
 
 class ClosetTable(SampleTable):
