@@ -186,16 +186,24 @@ def _histogram(made: "PartialLabels") -> "Table":
 def read_tag_scheme(text: str) -> "TagScheme":
     """A scheme for tags, written as YAML: `{name: uniform, rate: 0.2}`.
 
+    `{name: rates_of_dataset, dataset: DIR, blank_present: 0.1, categories: […]}` takes the rates of
+    `rates_from_table` from a real dataset.
+
     Raises:
         InvalidConfig: it is no YAML, or none of the schemes.
+        MissingInput: the dataset of rates is not there.
     """
     import pydantic
     import yaml
 
+    from goldseam.dataset.partial.drawn_tags import RatesOfDataset
     from goldseam.dataset.partial.tag_protocols import TagScheme
 
     try:
-        found: TagScheme = pydantic.TypeAdapter(TagScheme).validate_python(yaml.safe_load(text))
+        body = yaml.safe_load(text)
+        if isinstance(body, dict) and body.get("name") == "rates_of_dataset":
+            return RatesOfDataset.model_validate(body).read()
+        found: TagScheme = pydantic.TypeAdapter(TagScheme).validate_python(body)
     except (yaml.YAMLError, pydantic.ValidationError) as error:
         first = error.errors()[0]["msg"] if isinstance(error, pydantic.ValidationError) else error
         raise InvalidConfig(

@@ -4,17 +4,28 @@ Shapes: N training images, C categories.
 """
 
 import dataclasses
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN
-from goldseam.dataset.coverage import category_states
+from goldseam.artifacts import StageConfig
+from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, UNSURE
+from goldseam.dataset.coverage import category_states, coverage
 from goldseam.dataset.partial.masks import LabelMask
-from goldseam.dataset.partial.tag_protocols import SizeDependent, States, TagScheme, tag_mask
-from goldseam.dataset.reading import Dataset
+from goldseam.dataset.partial.tag_protocols import (
+    Rate,
+    RatesFromTable,
+    SizeDependent,
+    States,
+    TagScheme,
+    known_rates,
+    tag_mask,
+)
+from goldseam.dataset.reading import Dataset, open_dataset
 from goldseam.dataset.schema import Kind
-from goldseam.errors import InvalidConfig
+from goldseam.errors import InvalidConfig, closest
 
 TRAIN = "train"
 # rates by category are not spelled out beyond this many
@@ -29,8 +40,8 @@ class KnownTags:
         task: of tags.
         scheme: by which they were drawn.
         seed: of the draw.
-        before_NC: int8: 1 present, 0 absent, -1 unknown, as the dataset has them.
-        kept_NC: the same with more -1.
+        before_NC: int8: 1 present, 0 absent, -1 unknown, -2 unsure, as the dataset has them.
+        kept_NC: the same with more -1; what is unsure stays so.
     """
 
     task: str
@@ -95,14 +106,66 @@ def draw_tags(
     name = _tags_task(dataset, task)
     table = dataset.table(TRAIN, ["image_id", name])
     spec, column = dataset.info.task(name), table.column(name).combine_chunks()
-    before_NC = category_states(spec, column, f"{dataset.path}, column '{name}'")
+    before_NC = category_states(spec, column, f"{dataset.path}, column '{name}'", unsure=True)
     left_NC = before_NC.copy()
     if mask is not None and name in mask.tasks:
         image_ids = table.column("image_id").to_pylist()
         left_NC[~mask.select([name]).rows_for(image_ids)[:, 0]] = UNKNOWN
-    known_NC = tag_mask(scheme, left_NC, seed, area_NC=area_NC)
-    kept_NC = np.where(known_NC, left_NC, np.int8(UNKNOWN))
+    unsure_NC = left_NC == UNSURE
+    state_NC = np.where(unsure_NC, np.int8(UNKNOWN), left_NC)
+    known_NC = tag_mask(scheme, state_NC, seed, area_NC=area_NC)
+    kept_NC = np.where(known_NC | unsure_NC, left_NC, np.int8(UNKNOWN))
     return KnownTags(name, scheme, seed, before_NC, kept_NC)
+
+
+class RatesOfDataset(StageConfig):
+    """The rates at which a real dataset knows the tags of its training images.
+
+    Attributes:
+        name: `rates_of_dataset`.
+        dataset: its folder, such as that of an imported CheXpert.
+        blank_present: assumed share of its unknown entries that are present.
+        categories: for each category of the dataset that is to become partial, the one of this
+            dataset that it is to be like; a name may stand more than once. All in their order by
+            default.
+        task: of tags; empty is the only clean one.
+    """
+
+    name: Literal["rates_of_dataset"] = "rates_of_dataset"
+    dataset: Path
+    blank_present: Rate
+    categories: tuple[str, ...] = ()
+    task: str = ""
+
+    def read(self) -> RatesFromTable:
+        """The rates; see `known_rates`.
+
+        Raises:
+            MissingInput: the dataset is not there.
+            InvalidConfig: it has no such task or category.
+            InvalidDataset: it has no training split, or is faulty.
+        """
+        dataset = open_dataset(self.dataset)
+        name = _tags_task(dataset, self.task)
+        rows = {
+            row.category: row
+            for row in coverage(dataset, splits=[TRAIN], tasks=[name])
+            if row.source is None
+        }
+        named = dataset.info.task(name).categories
+        for category in self.categories:
+            if category not in named:
+                raise InvalidConfig(
+                    f"dataset '{dataset.info.name}' has no category '{category}'.",
+                    remedy=f"Closest: {closest(category, named)}.",
+                )
+        chosen = [rows[category] for category in self.categories or named]
+        return known_rates(
+            [row.present for row in chosen],
+            [row.absent for row in chosen],
+            [row.unknown for row in chosen],
+            self.blank_present,
+        )
 
 
 def _tags_task(dataset: Dataset, task: str) -> str:

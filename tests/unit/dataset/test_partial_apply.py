@@ -8,9 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldseam.dataset.checking import check_dataset
+from goldseam.dataset.codecs import UNSURE
 from goldseam.dataset.coverage import category_states
 from goldseam.dataset.partial import InvalidMask, LabelMask, Uniform, read_mask, tag_mask
 from goldseam.dataset.partial.apply import apply_mask, draw_mask, labeled, scale_mask
+from goldseam.dataset.partial.drawn_tags import RatesOfDataset
 from goldseam.dataset.reading import open_dataset
 from goldseam.dataset.schema import DatasetInfo, Task
 from goldseam.dataset.writing import write_dataset
@@ -317,3 +319,54 @@ def test_a_saved_mask_is_not_overwritten(dataset_path, tmp_path, command):
     assert not (tmp_path / "out").exists()
     assert command(dataset_path, "--out", tmp_path / "out", *options, "--replace")[0] == 0
     assert read_mask(saved).protocol == "one_label"
+
+
+def test_rates_are_those_of_a_real_dataset(dataset_path, tmp_path, command):
+    categories = open_dataset(dataset_path).info.task("tags").categories
+    like = [categories[3], categories[3], categories[1], categories[0]]
+    options = RatesOfDataset(dataset=dataset_path, blank_present=0.5, categories=like)
+    # one of four images has no tags; half of what is unknown there counts as present
+    rates = options.read()
+    assert rates.positives == pytest.approx((3 / 3.5, 3 / 3.5, 0, 3 / 3.5))
+    assert rates.negatives == pytest.approx((0, 0, 3 / 3.5, 0))
+    written = f"{{name: rates_of_dataset, dataset: {dataset_path}, blank_present: 1}}"
+    code, said = command(dataset_path, "--out", tmp_path / "a", "--tag-scheme", written)
+    assert code == 0, said
+    assert (states(tmp_path / "a")[:, 1] == states(dataset_path)[:, 1]).all()
+    description = open_dataset(tmp_path / "a").info.description
+    assert "rates_from_table" in description
+    assert str(tmp_path) not in description
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("blank_present: 2", "less than or equal to 1"),
+        ("blank_present: 0.1, categories: [nobody]", "no category 'nobody'"),
+        ("blank_present: 0.1, task: cover", "'cover' is a segmentation task"),
+    ],
+)
+def test_wrong_rates_of_a_dataset_are_named(dataset_path, tmp_path, command, options, message):
+    scheme = f"{{name: rates_of_dataset, dataset: {dataset_path}, {options}}}"
+    code, said = command(dataset_path, "--out", tmp_path / "a", "--tag-scheme", scheme)
+    assert code == 2
+    assert message in said
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_an_annotator_was_unsure_of_stays_so(sample, tmp_path, command):
+    kind = Task(kind="tags", categories=("x", "y"), unsure=True)
+    state_NC = np.array([[UNSURE, 1], [0, UNSURE], [UNSURE, -1], [1, 0]], np.int8)
+    images = [
+        sample(row, (), meta={}, labels={"t": state_C}, sources={"t": "human"})
+        for row, state_C in enumerate(state_NC)
+    ]
+    write_dataset(tmp_path / "d", DatasetInfo(name="d", tasks={"t": kind}), {"train": images})
+    nothing = ("--tag-scheme", "{name: uniform, rate: 0}")
+    code, said = command(tmp_path / "d", "--out", tmp_path / "a", *nothing)
+    assert code == 0, said
+    column = open_dataset(tmp_path / "a").table("train", ["t"]).column("t").combine_chunks()
+    kept_NC = category_states(kind, column, "", unsure=True)
+    np.testing.assert_array_equal(kept_NC, np.where(state_NC == UNSURE, UNSURE, -1))
+    assert column.is_null().to_pylist() == [False, False, False, True]
+    assert check_dataset(tmp_path / "a") == []
