@@ -54,6 +54,12 @@ Images = Annotated[
 Copy = Annotated[
     bool, typer.Option("--copy/--no-copy", help="Store the pictures, or their paths alone.")
 ]
+SkipMissing = Annotated[
+    bool,
+    typer.Option(
+        "--skip-missing", help="Count images whose picture is not there and leave them out."
+    ),
+]
 TaskName = Annotated[str, typer.Option("--task", help="Name of the task.")]
 Source = Annotated[str, typer.Option(help="Who made the labels: human, map, model …")]
 Name = Annotated[str, typer.Option(help="Of the dataset.", show_default="the file's name")]

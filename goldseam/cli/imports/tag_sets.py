@@ -14,6 +14,7 @@ from goldseam.cli.imports.options import (
     OneFile,
     Replace,
     Seed,
+    SkipMissing,
     Split,
     TaskName,
     TestFile,
@@ -50,6 +51,7 @@ def chexpert(
     test: TestFile = None,
     images: Images = None,
     copy: Copy = True,
+    skip_missing: SkipMissing = False,
     name: PublishedName = "chexpert",
     task: TaskName = "findings",
     made_by: Annotated[str, typer.Option("--source", help="Who made the labels of train.")] = (
@@ -83,6 +85,7 @@ def chexpert(
         fractions=numbers(fractions),
         seed=seed,
         copy_pictures=copy,
+        skip_missing=skip_missing,
     )
     files = split_files(source, train=train, validation=validation, test=test)
     show(out, import_chexpert(files, out, images=images, config=config, replace=replace))
@@ -95,6 +98,7 @@ def chest_xray14(
     out: Out,
     images: Images = None,
     copy: Copy = True,
+    skip_missing: SkipMissing = False,
     name: PublishedName = "chest_xray14",
     task: TaskName = "findings",
     made_by: Annotated[str, typer.Option("--source", help="Who made the labels.")] = "text-mined",
@@ -130,6 +134,7 @@ def chest_xray14(
         fractions=numbers(fractions),
         seed=seed,
         copy_pictures=copy,
+        skip_missing=skip_missing,
     )
     show(out, import_chest_xray14(source, out, images=images, config=config, replace=replace))
 
@@ -152,6 +157,7 @@ def open_images(
     ] = None,
     images: Images = None,
     copy: Copy = True,
+    skip_missing: SkipMissing = False,
     name: PublishedName = "open_images",
     task: TaskName = "tags",
     boxes_task: Annotated[str, typer.Option(help="Name of the boxes' task.")] = "objects",
@@ -186,6 +192,7 @@ def open_images(
         seed=seed,
         group_pattern=group_pattern,
         copy_pictures=copy,
+        skip_missing=skip_missing,
     )
     files = split_files(source, train=train, validation=validation, test=test)
     made = import_open_images(
@@ -209,6 +216,7 @@ def coco_tags(
     test: TestFile = None,
     images: Images = None,
     copy: Copy = True,
+    skip_missing: SkipMissing = False,
     name: Annotated[str, typer.Option(help="Of the dataset.", show_default="the file's name")] = "",
     task: TaskName = "tags",
     made_by: Annotated[str, typer.Option("--source", help="Who made the labels.")] = "unstated",
@@ -265,6 +273,7 @@ def coco_tags(
         group_field=group_field,
         group_pattern=group_pattern,
         copy_pictures=copy,
+        skip_missing=skip_missing,
     )
     files = split_files(file, train=train, validation=validation, test=test)
     show(out, import_coco_tags(files, out, images=images, config=config, replace=replace))

@@ -4,7 +4,6 @@ A federated file (LVIS) also says which categories are absent; nothing else does
 """
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -93,12 +92,10 @@ def import_coco(
         )
     labels = placed_labels(config, images_of, tasks, len(files), attachments)
     info = described(config, declared_name(config, paths), files[0])
-    info = write_labels(
-        out, labels, info, images=images, copy_pictures=config.copy_pictures, replace=replace
-    )
+    written = write_labels(out, labels, info, images=images, config=config, replace=replace)
     notes = (f"boxes that reached out of their image and were clipped: {clipped:,}",)
-    skipped = sum((fault.counts for fault in faults), Counter[str]())
-    return Imported(info, dict(skipped), notes if clipped else ())
+    skipped = sum((fault.counts for fault in faults), written.skipped)
+    return Imported(written.info, dict(skipped), notes if clipped else ())
 
 
 def placed_labels(

@@ -3,7 +3,6 @@
 N images, C categories, M annotations.
 """
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -102,16 +101,10 @@ def import_coco_tags(
     cells = encode_tags(task, state_NC)
     tasks = {config.task: (task, cells, sources_where_known(cells, config.source))}
     labels = placed_labels(config, images_of, tasks, len(files))
-    info = write_labels(
-        out,
-        labels,
-        described(config, declared_name(config, paths), next(iter(content.values()))),
-        images=images,
-        copy_pictures=config.copy_pictures,
-        replace=replace,
-    )
-    skipped = sum((fault.counts for fault in faults), Counter[str]())
-    return Imported(info, dict(skipped), tags=count_tags(names, cells))
+    info = described(config, declared_name(config, paths), next(iter(content.values())))
+    written = write_labels(out, labels, info, images=images, config=config, replace=replace)
+    skipped = sum((fault.counts for fault in faults), written.skipped)
+    return Imported(written.info, dict(skipped), tags=count_tags(names, written.kept(cells)))
 
 
 def _exhaustive(names: tuple[str, ...], config: CocoTagsImport, *, federated: bool) -> list[int]:

@@ -41,6 +41,8 @@ class ImportConfig(DescribedImport):
         fractions: shares of train, validation and test by which the groups of one file are dealt
             out; empty puts all images into `split`.
         copy_pictures: whether pictures are stored in the dataset; otherwise only their path is.
+        skip_missing: whether images whose picture is not there are counted and left out instead of
+            refused.
     """
 
     source: str = "unstated"
@@ -48,6 +50,7 @@ class ImportConfig(DescribedImport):
     split: Split = "train"
     fractions: tuple[Fraction, ...] = ()
     copy_pictures: bool = True
+    skip_missing: bool = False
 
     @pydantic.field_validator("fractions")
     @classmethod

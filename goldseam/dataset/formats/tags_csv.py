@@ -99,14 +99,13 @@ def import_tables(
         source=", ".join(file.name for file in files.values()),
         tasks={},
     )
-    info = write_labels(
-        out, labels, info, images=images, copy_pictures=config.copy_pictures, replace=replace
-    )
+    written = write_labels(out, labels, info, images=images, config=config, replace=replace)
     task, cells, _ = labels.tasks[config.task]
     uncertain_C = np.sum(
         [_in_order(one, one.uncertain_C, task.categories) for one in tables], axis=0
     )
-    return Imported(info, notes=notes, tags=count_tags(task.categories, cells, uncertain_C))
+    tags = count_tags(task.categories, written.kept(cells), uncertain_C)
+    return Imported(written.info, dict(written.skipped), notes, tags)
 
 
 def _labels(

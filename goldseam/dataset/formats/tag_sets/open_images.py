@@ -124,11 +124,9 @@ def import_open_images(
         source=", ".join(file.name for file in files.values()),
         tasks={},
     )
-    info = write_labels(
-        out, labels, info, images=images, copy_pictures=config.copy_pictures, replace=replace
-    )
-    tags = count_tags(names, labels.tasks[config.task][1])
-    return Imported(info, dict(skipped), notes, tags)
+    written = write_labels(out, labels, info, images=images, config=config, replace=replace)
+    tags = count_tags(names, written.kept(labels.tasks[config.task][1]))
+    return Imported(written.info, dict(skipped + written.skipped), notes, tags)
 
 
 def _labels(

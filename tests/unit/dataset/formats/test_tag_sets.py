@@ -313,6 +313,23 @@ def test_open_images(open_images: Path, tmp_path: Path) -> None:
     assert check_dataset(out) == []
 
 
+def test_images_whose_picture_is_not_there_are_left_out_on_request(
+    open_images: Path, tmp_path: Path
+) -> None:
+    photos, options = tmp_path / "photos", OpenImagesImport(skip_missing=True)
+    photos.mkdir()
+    with pytest.raises(InvalidDataset, match="none of the 3 pictures"):
+        import_open_images(open_images, tmp_path / "out", images=photos, config=options)
+    (photos / "000002b97e5471a0.jpg").write_bytes(encode_png(np.zeros((3, 4), np.uint8)))
+    with pytest.raises(MissingInput, match=r"000002b66c9c498e.*\n.*--skip-missing"):
+        import_open_images(open_images, tmp_path / "out", images=photos)
+    made = import_open_images(open_images, tmp_path / "out", images=photos, config=options)
+    assert states(tmp_path / "out", "tags") == {"000002b97e5471a0": [-1, -1, 1, -1, -1]}
+    assert made.skipped == {"an image whose picture is not there": 2}
+    assert counts(made)["Dog"] == (1, 0, 0, 0)
+    assert check_dataset(tmp_path / "out") == []
+
+
 def test_open_images_blocks_and_splits_change_nothing(
     open_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
