@@ -262,8 +262,11 @@ def report_category(
     weight_RG = weightings(clusters, resamples, seed)
     count_M = np.ones(len(fit.row_M)) if weight_M is None else np.asarray(weight_M, np.float64)
     sides = [
-        _scores(margin_M, np.asarray(label_M), cluster_M, count_M, weight_RG)
-        for margin_M in (fit.margin_before_M, fit.held_out_margin_M)
+        _scores(*margins, np.asarray(label_M), cluster_M, count_M, weight_RG)
+        for margins in (
+            (fit.margin_before_M, fit.margin_before_M),
+            (fit.held_out_margin_M, fit.ranked_by_M),
+        )
     ]
     compared = [
         ScoreChange(
@@ -291,6 +294,7 @@ def report_category(
 
 def _scores(
     margin_M: Floats,
+    ordering_M: Floats,
     label_M: npt.NDArray[Any],
     cluster_M: npt.NDArray[np.intp],
     count_M: Floats,
@@ -302,5 +306,5 @@ def _scores(
     sums_G = np.bincount(cluster_M, loss_M, clusters)
     totals_G = np.bincount(cluster_M, count_M, clusters)
     loss_R = ratio(weight_RG @ sums_G, weight_RG @ totals_G)
-    ap_R, auc_R = weighted_ranking(margin_M, label_M, cluster_M, weight_RG)
+    ap_R, auc_R = weighted_ranking(ordering_M, label_M, cluster_M, weight_RG)
     return loss_R, ap_R, auc_R

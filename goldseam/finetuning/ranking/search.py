@@ -114,6 +114,7 @@ def replaced(fit: HeadFit, head: RankedHead) -> HeadFit:
         log_loss_after=head.log_loss_after,
         gradient_norm=None,
         held_out_margin_M=head.held_out_margin_M,
+        ordering_M=None,
     )
 
 

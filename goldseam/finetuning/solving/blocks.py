@@ -372,4 +372,4 @@ class _Block:
             added_D = theta_P[:-1] / self.design.scale
             weight_D = weight_D + added_D
             bias += float(theta_P[-1] - added_D @ self.design.center_D)
-        return Found(held_out_KN, loss_K, best, weight_D, bias, norm)
+        return Found(held_out_KN, loss_K, best, weight_D, bias, norm, rescaled)

@@ -87,6 +87,7 @@ class CorrelatedFit:
             gradient_norm=None,
             fold_M=self.fold_M,
             held_out_margin_M=self.held_out_margin_M,
+            ordering_M=None,
         )
 
 

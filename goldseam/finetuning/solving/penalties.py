@@ -18,6 +18,7 @@ import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from goldseam.finetuning.solving.contest import Contest
 from goldseam.finetuning.solving.known import KnownLabels, ScaledRows
@@ -70,6 +71,7 @@ class Found:
         best: number of the candidate with the least loss.
         weight_D, bias: its head, where it is one of the penalties; otherwise the re-scaled one.
         gradient_norm: of the objective there, in scaled features.
+        rescaled: Platt's two numbers, which are part of every candidate but the trained head.
     """
 
     held_out_KN: Floats
@@ -78,6 +80,7 @@ class Found:
     weight_D: Floats
     bias: float
     gradient_norm: float
+    rescaled: "Rescaled"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,6 +111,20 @@ class Rescaled:
         """A head re-scaled on all known labels."""
         slope, intercept = float(self.slope_F[-1]), float(self.intercept_F[-1])
         return slope * weight_D, slope * bias + intercept
+
+    def ordering(self, margin_N: Floats, fold_N: npt.NDArray[np.intp]) -> Floats:
+        """Held-out margins as they would order the rows if every fold had been re-scaled alike.
+
+        Slopes and intercepts differ a little between folds. They change no order within a fold, but
+        they do between rows of two folds, where one head would not.
+
+        Args:
+            margin_N: of each row by a head that was re-scaled without its fold.
+            fold_N: its fold.
+        """
+        if not (self.slope_F > 0).all():
+            return margin_N
+        return np.asarray((margin_N - self.intercept_F[fold_N]) / self.slope_F[fold_N], np.float64)
 
     def margins(self, margin_N: Floats) -> Floats:
         """Margins of every row by each fold's head, `N F`."""

@@ -58,6 +58,8 @@ class HeadFit:
         fold_M: fold of each in the cross-validation.
         margin_before_M: margin of each by the trained head.
         held_out_margin_M: margin of each by the chosen head, fit without its fold.
+        ordering_M: the same, comparable between folds, for rankings; None where
+            `held_out_margin_M` is.
         judged: whether known labels sufficed to compare heads; where not, no margin speaks against
             a label.
     """
@@ -78,6 +80,12 @@ class HeadFit:
     margin_before_M: Floats
     held_out_margin_M: Floats
     judged: bool = True
+    ordering_M: Floats | None = None
+
+    @property
+    def ranked_by_M(self) -> Floats:  # noqa: N802
+        """By what known labels are ranked after the fit."""
+        return self.held_out_margin_M if self.ordering_M is None else self.ordering_M
 
 
 def minimize_ridge(
@@ -229,7 +237,9 @@ def _fit_alone(
         )
         added_D, added = scaled.unscaled(minimum.weight_F, minimum.intercept)
         weight_D, bias, norm = weight_D + added_D, bias + added, minimum.gradient_norm
-    found = Found(screening.held_out_KN, screening.loss_K, best, weight_D, bias, norm)
+    found = Found(
+        screening.held_out_KN, screening.loss_K, best, weight_D, bias, norm, screening.rescaled
+    )
     return _conclude(known, head, found, penalties)
 
 
@@ -290,6 +300,7 @@ def _conclude(known: KnownLabels, head: Head, found: Found, penalties: list[floa
         why = f"The fit did not converge (gradient norm {found.gradient_norm:.1e})."
         return dataclasses.replace(kept, why=why)
     after = float(found.loss_K[found.best])
+    held_out_M = found.held_out_KN[found.best]
     penalty = penalties[found.best - 2] if found.best > 1 else None
     how = "Slope and intercept re-scaled" if penalty is None else f"Refit with penalty {penalty:g}"
     return dataclasses.replace(
@@ -301,5 +312,6 @@ def _conclude(known: KnownLabels, head: Head, found: Found, penalties: list[floa
         why=f"{how}: cross-validated log-loss {before:.4f} before, {after:.4f} after.",
         log_loss_after=after,
         gradient_norm=found.gradient_norm,
-        held_out_margin_M=found.held_out_KN[found.best],
+        held_out_margin_M=held_out_M,
+        ordering_M=found.rescaled.ordering(held_out_M, known.fold_N),
     )

@@ -25,7 +25,7 @@ def test_it_returns_new_heads_and_a_report(tmp_path):
         )  # fmt: skip
         ap = average_precision_score(label_N[known], margin)
         assert report.ap.before.value == pytest.approx(ap, abs=1e-12)
-        auc = roc_auc_score(label_N[known], fit.held_out_margin_M)
+        auc = roc_auc_score(label_N[known], fit.ranked_by_M)
         assert report.auc.after.value == pytest.approx(auc, abs=1e-12)
         loss = log_loss(margin, label_N[known].astype(float)).mean()
         assert report.log_loss.before.value == pytest.approx(loss)
@@ -184,3 +184,19 @@ def test_labels_may_be_of_a_type_that_knows_no_minus_one(kind):
         for labels in (every_NC.astype(kind), every_NC)
     )
     assert np.array_equal(found.weight_CD, expected.weight_CD)
+
+
+@pytest.mark.parametrize("method", ["single", "joint"])
+def test_what_is_only_re_scaled_ranks_as_before(method):
+    features_ND, labels_NC, weight_CD, bias_C, _ = table(1, rows=600)
+    good_CD = goldseam.finetune_categories(features_ND, labels_NC, weight_CD, bias_C).weight_CD
+    strong = {"penalties": (1e12,), "method": method, "resamples": 20}
+    found = goldseam.finetune_categories(features_ND, labels_NC, good_CD / 3, bias_C, **strong)
+    moved = [fit for fit in found.fits if not fit.kept]
+    assert moved
+    for fit, report in zip(found.fits, found.categories, strict=True):
+        assert abs(report.ap.change.value) < 1e-9
+        assert abs(report.auc.change.value) < 1e-9
+        assert report.kept or report.log_loss.change.value < 0
+        # folds differ in slope and intercept all the same
+        assert report.kept or not np.allclose(fit.held_out_margin_M, fit.ranked_by_M)
