@@ -43,6 +43,8 @@ class CategoryReport:
         log_loss: per known label, in nats.
         ap: average precision; None within where positives or negatives are missing.
         auc: area under the ROC curve, likewise.
+        together: log-loss of the category fit alone, and with the others' help; None where
+            `correlated` was not asked for.
     """
 
     category: str
@@ -55,6 +57,7 @@ class CategoryReport:
     log_loss: ScoreChange
     ap: ScoreChange
     auc: ScoreChange
+    together: ScoreChange | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -289,6 +292,7 @@ def report_category(
         log_loss=compared[0],
         ap=compared[1],
         auc=compared[2],
+        together=fit.together,
     )
 
 

@@ -15,6 +15,9 @@ def category_repair(repair: Repair, objective: FBeta | ExpectedCost) -> Category
     """
     report, calibration, threshold = repair.report, repair.calibration, repair.threshold
     scores = {"ap": report.ap, "auc": report.auc, "log_loss": report.log_loss}
+    together = report.together
+    if together is not None and together.change.value is not None:
+        scores["log_loss_together"] = together
     if calibration is not None:
         for name in ("ece", "brier"):
             before, after, change = (
@@ -30,6 +33,8 @@ def category_repair(repair: Repair, objective: FBeta | ExpectedCost) -> Category
     if starved and supply is not None:
         # one sentence says it; those of calibration and threshold would say it again
         notes = [supply.sentence, supply.remedy]
+    if "log_loss_together" in scores:
+        notes.insert(0, _together(scores["log_loss_together"]))
     return CategoryRepair(
         category=report.category,
         kept=report.kept,
@@ -44,6 +49,14 @@ def category_repair(repair: Repair, objective: FBeta | ExpectedCost) -> Category
         calibration="" if calibration is None else calibration.calibration.form,
         threshold=Estimate(None) if threshold is None else threshold.threshold,
         notes=tuple(notes),
+    )
+
+
+def _together(change: ScoreChange) -> str:
+    clear = {"better": "less", "worse": "more", "unclear": "not clearly another"}
+    return (
+        f"Fit with the other categories' help it has {clear[change.change.verdict]} log-loss: "
+        f"{change.before.value:.4f} alone, {change.after.value:.4f} with them."
     )
 
 

@@ -39,7 +39,8 @@ class CategoryRepair:
         log_loss_after: the same of the repaired head.
         scores: `ap`, `auc`, `log_loss`, `ece` and `brier`, the last two after calibration; and
             what decisions bring, at 0.5 before and at the threshold after, by the objective: `f1`
-            unless another was asked for.
+            unless another was asked for. `log_loss_together`, where `correlated` was asked for:
+            of the category fit alone, and with the others' help.
         calibration: `identity`, `temperature`, `platt` or `isotonic`; empty where none was asked.
         threshold: from this probability on the category is called present; None where the known
             labels cannot tell.

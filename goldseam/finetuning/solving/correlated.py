@@ -29,7 +29,7 @@ from goldseam.finetuning.solving.known import (
 from goldseam.finetuning.solving.logistic import Floats, log_loss, rescale
 from goldseam.finetuning.solving.solver import HeadFit, minimize_ridge
 from goldseam.metrics.sums import ratio
-from goldseam.results import Estimate
+from goldseam.results import Estimate, ScoreChange
 
 Variant = Literal["logits", "shared"]
 Head = tuple[Floats, float]
@@ -73,6 +73,8 @@ class CorrelatedFit:
 
         It has to be better than the head that was chosen too, which may be the trained one.
         """
+        together = ScoreChange(self.log_loss_alone, self.log_loss, self.change)
+        alone = dataclasses.replace(alone, together=together)
         chosen, loss = alone.log_loss_after, self.log_loss.value
         if not self.better or (chosen is not None and loss is not None and loss >= chosen):
             return alone
@@ -332,10 +334,10 @@ class _Category:
             for value_R in (*losses_R, losses_R[1] - losses_R[0])
         )
         better = change.verdict == "better"
-        comparison = "better than" if better else "not clearly better than"
         why = (
-            f"With the other categories {comparison} alone: cross-validated log-loss "
-            f"{single.loss:.4f} alone, {found.loss:.4f} with them."
+            "Fit with the other categories' help, which is clearly better than alone."
+            if better
+            else "The other categories are no clear help."
         )
         return CorrelatedFit(
             self.category,

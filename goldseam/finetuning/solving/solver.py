@@ -30,6 +30,7 @@ from goldseam.finetuning.solving.known import (
 from goldseam.finetuning.solving.logistic import Floats, Minimum, minimize, minimize_dual
 from goldseam.finetuning.solving.penalties import Coordinates, Found, refit, screen
 from goldseam.progress import progress
+from goldseam.results import ScoreChange
 
 CONVERGED = 1e-6
 Method = Literal["auto", "single", "joint"]
@@ -60,6 +61,8 @@ class HeadFit:
         held_out_margin_M: margin of each by the chosen head, fit without its fold.
         ordering_M: the same, comparable between folds, for rankings; None where
             `held_out_margin_M` is.
+        together: log-loss of the category fit alone, and with the others' help; None where nobody
+            asked.
         judged: whether known labels sufficed to compare heads; where not, no margin speaks against
             a label.
     """
@@ -81,6 +84,7 @@ class HeadFit:
     held_out_margin_M: Floats
     judged: bool = True
     ordering_M: Floats | None = None
+    together: ScoreChange | None = None
 
     @property
     def ranked_by_M(self) -> Floats:  # noqa: N802

@@ -131,6 +131,16 @@ def test_features_are_kept_where_somebody_names_a_folder(many, model, tmp_path, 
     assert list(features.iterdir())
 
 
+def test_the_help_of_other_categories_is_reported(many, model, tmp_path):
+    result = repaired(many, model, tmp_path / "out", correlated="logits")
+    asked = [one for one in result.categories if "log_loss_together" in one.scores]
+    assert asked
+    for one in asked:
+        change = one.scores["log_loss_together"]
+        assert change.change.value == pytest.approx(change.after.value - change.before.value)
+        assert f"{change.after.value:.4f} with them" in one.notes[0]
+
+
 def test_half_precision_halves_what_stands_on_disk(many, model, tmp_path):
     def size(precision):
         folder = tmp_path / precision

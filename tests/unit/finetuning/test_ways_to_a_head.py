@@ -61,6 +61,12 @@ def test_other_categories_help_only_where_that_is_proven(variant):
         np.testing.assert_array_equal(fit.weight_D, expected.weight_D)
         np.testing.assert_array_equal(fit.held_out_margin_M, expected.held_out_margin_M)
         np.testing.assert_array_equal(fit.fold_M, expected.fold_M)
+        # reported whether it replaces the head or not
+        report = found.categories[c].together
+        assert (report.before, report.after, report.change) == (
+            other.log_loss_alone, other.log_loss, other.change
+        )  # fmt: skip
+        assert alone.categories[c].together is None
         present_M = (arrays[1][fit.row_M, c] == 1).astype(float)
         loss = log_loss(fit.held_out_margin_M, present_M).mean()
         assert fit.log_loss_after == pytest.approx(loss)
