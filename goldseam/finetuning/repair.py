@@ -37,6 +37,8 @@ from goldseam.finetuning.solving.solver import HeadFit
 
 # said of each category; the whole sentence with its numbers is said once
 BY_HEART = "The network knows its training labels by heart."
+# least number of draws for the question whether it does
+GUARD_RESAMPLES = 200
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -189,7 +191,8 @@ def _memorized(
         train_groups=known.groups,
         held_groups=held_out.groups,
         minimum_known=config.minimum_known,
-        resamples=config.resamples,
+        # without intervals nothing could be said, and the guard would be off
+        resamples=max(config.resamples, GUARD_RESAMPLES),
         seed=config.seed,
     )
 

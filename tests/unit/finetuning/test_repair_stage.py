@@ -131,6 +131,19 @@ def test_features_are_kept_where_somebody_names_a_folder(many, model, tmp_path, 
     assert list(features.iterdir())
 
 
+def test_the_guard_stays_on_without_intervals(many, model, tmp_path, monkeypatch):
+    asked = []
+    inner = repair_module.memorization
+
+    def spying(*args, **kwargs):
+        asked.append(kwargs["resamples"])
+        return inner(*args, **kwargs)
+
+    monkeypatch.setattr(repair_module, "memorization", spying)
+    repaired(many, model, tmp_path / "out", held_out="validation", resamples=0)
+    assert asked == [repair_module.GUARD_RESAMPLES]
+
+
 def test_the_help_of_other_categories_is_reported(many, model, tmp_path):
     result = repaired(many, model, tmp_path / "out", correlated="logits")
     asked = [one for one in result.categories if "log_loss_together" in one.scores]
