@@ -50,8 +50,8 @@ class FinetuneConfig(StageConfig):
             that the updates of the others have in common; empty fits each alone.
         method: `single` solves category by category, `joint` blocks of categories at once; `auto`
             takes the cheaper.
-        resamples: draws of groups behind the intervals; 0 leaves them out. Whether the network knows
-            its labels by heart is asked with 200 or more.
+        resamples: draws of groups behind the intervals; 0 leaves them out. Whether the network has
+            learned its labels by heart is asked with 200 or more.
         precision: in which features stand on disk until the repair is finished.
         device: where features are computed and heads are solved; heads that are searched, published
             or fitted with each other's help are solved on the CPU.
