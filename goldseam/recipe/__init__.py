@@ -4,7 +4,7 @@
 own. Every wrong key is named with its line and the nearest right one.
 """
 
-from goldseam.recipe.checking import parse_recipe, section_of
+from goldseam.recipe.checking import parse_recipe, require_splits, section_of
 from goldseam.recipe.loading import load_recipe, resolve_section
 from goldseam.recipe.parameters import as_struct, from_struct, page_options, task_sections
 from goldseam.recipe.sections import (
@@ -30,6 +30,7 @@ __all__ = [
     "load_recipe",
     "page_options",
     "parse_recipe",
+    "require_splits",
     "resolve_section",
     "section_of",
     "task_sections",

@@ -6,8 +6,12 @@ from typing import Any
 
 import pydantic
 
-from goldseam.errors import InvalidRecipe, closest
+from goldseam.dataset.schema import DatasetInfo
+from goldseam.errors import InvalidConfig, InvalidRecipe, closest
 from goldseam.recipe.sections import DEFAULT, RECIPES, AnyRecipe
+
+# keys that name a split; `finetune.held_out` may name one that is not there
+SPLIT_KEYS = (("finetune", "split"), ("finetune", "random_split"), ("evaluate", "split"))
 
 
 def recipe_model(body: Any, where: str = "recipe") -> type[AnyRecipe]:
@@ -64,6 +68,22 @@ def section_of(recipe: AnyRecipe, name: str) -> Any:
         if others
         else "No pipeline has this section: leave the recipe out.",
     )
+
+
+def require_splits(recipe: AnyRecipe, info: DatasetInfo) -> None:
+    """Refuse a recipe that names a split which the dataset lacks, before anything is learned.
+
+    Raises:
+        InvalidConfig: names the key.
+    """
+    for section, key in SPLIT_KEYS:
+        options = getattr(recipe, section, None)
+        split = getattr(options, key, "")
+        if split and split not in info.splits:
+            raise InvalidConfig(
+                f"{section}.{key}: the dataset '{info.name}' has no split '{split}'.",
+                remedy=f"It has {', '.join(info.splits)}.",
+            )
 
 
 def _names(model: type[pydantic.BaseModel]) -> dict[Any, str]:
