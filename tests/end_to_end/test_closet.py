@@ -48,7 +48,7 @@ def test_every_stage_succeeds_and_the_repaired_model_is_promoted(finished: Path)
     assert weights.is_file()
 
 
-def test_tags_that_were_overlooked_are_unknown_in_training_alone(finished: Path) -> None:
+def test_who_labels_validation_is_in_the_same_hurry_and_the_test_is_complete(finished: Path) -> None:
     (folder,) = (finished / "out" / "data").iterdir()
     dataset = open_dataset(folder)
     unknown = {
@@ -60,7 +60,8 @@ def test_tags_that_were_overlooked_are_unknown_in_training_alone(finished: Path)
         for split in ("train", "validation", "test")
     }
     assert unknown["train"] > 0
-    assert unknown["validation"] == unknown["test"] == 0
+    assert unknown["validation"] > 0
+    assert unknown["test"] == 0
 
 
 def test_the_repair_changes_heads_and_probabilities_and_nothing_else(finished: Path) -> None:
