@@ -48,7 +48,7 @@ def test_every_stage_succeeds_and_the_repaired_model_is_promoted(finished: Path)
     assert weights.is_file()
 
 
-def test_who_labels_validation_is_in_the_same_hurry_and_the_test_is_complete(finished: Path) -> None:
+def test_tags_were_overlooked_in_training_and_validation_alone(finished: Path) -> None:
     (folder,) = (finished / "out" / "data").iterdir()
     dataset = open_dataset(folder)
     unknown = {
