@@ -240,7 +240,7 @@ def plan(regime: str, best: str, seed: int, steps: int, *, quick: bool) -> list[
     models = [
         Model(AN, labels, STRATEGIES[AN], steps, tuple(WAYS)),
         Model(IGNORE, labels, STRATEGIES[IGNORE], steps, (EXACT,)),
-        Model(FULL, Labels(FULL, seed, quick=quick), STRATEGIES[IGNORE], steps),
+        Model(FULL, Labels(FULL, seed, quick=quick), STRATEGIES[IGNORE], steps, (EXACT,)),
     ]
     if best not in (AN, IGNORE):
         models.append(Model(best, labels, STRATEGIES[best], steps, (EXACT,)))
