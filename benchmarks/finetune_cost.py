@@ -27,6 +27,8 @@ IMAGES, CLEAN_IMAGES, KNOWN = 8_000, 2_000, 0.1
 CATEGORIES, FEATURES = (10, 80, 640, 5_000), (128, 512, 2_048)
 # a fit of more categories than these is timed once: it takes as much longer as there are more
 REPEATED = 80
+# weights; 5,000 categories of 2,048 features take eight times as long as 640 of them: half an hour
+LARGEST = 5_000 * 512
 PEER_CATEGORIES = 2
 # as published
 EPOCHS, PATIENCE, LEARNING_RATE = 5_000, 300, 1e-4
@@ -218,6 +220,7 @@ def main(quick: bool, out: Path | None) -> None:
         for categories in (CATEGORIES[:1] if quick else CATEGORIES)
         for features in (FEATURES[:1] if quick else FEATURES)
         for seed in (SEEDS if categories <= REPEATED else SEEDS[:1])
+        if categories * features <= LARGEST
     ]
     ledger = Ledger(WORK / ("ledger-quick" if quick else "ledger"), Row)
     rows = do_all(shapes, timed, ledger, told, jobs=1)
