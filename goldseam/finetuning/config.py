@@ -30,7 +30,8 @@ class FinetuneConfig(StageConfig):
             heart; empty does not ask.
         memorized: what is done where it has: `keep` leaves the heads and calibrates their
             probabilities on `held_out`; `stop` refuses; `ignore` goes on with a warning.
-        calibrate: whether probabilities are calibrated, category by category.
+        calibrate: whether probabilities are calibrated, category by category; not where `flip_rate`
+            or `annotator` says that known labels are partly wrong.
         random_split: split whose images were labeled at random, whatever they show; it corrects
             every category's share of positives. Empty takes the known labels for such a sample.
         objective: what thresholds are chosen for: `{kind: f_beta, beta: 1}`, or `{kind: cost,
@@ -86,7 +87,9 @@ class FinetuneConfig(StageConfig):
             raise ValueError("'correlated' and 'ranking' are two ways to a head: give one of them")
         if self.correlated and (self.flip_rate or self.annotator):
             raise ValueError("'correlated' trusts all labels alike: leave out flip_rate, annotator")
-        if isinstance(self.ranking, PublishedBP | PublishedGA) and not self.held_out:
+        if isinstance(self.ranking, PublishedBP | PublishedGA) and (
+            not self.held_out or self.held_out == self.split
+        ):
             raise ValueError("the published methods choose by clean labels: name 'held_out'")
         if isinstance(self.ranking, PublishedBP | PublishedGA) and (
             self.flip_rate or self.annotator

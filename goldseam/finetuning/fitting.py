@@ -19,7 +19,7 @@ from goldseam.finetuning.evidence.trust import (
     annotator_weights,
     label_weights,
 )
-from goldseam.finetuning.heads import FinetunedHeads, finetune_categories
+from goldseam.finetuning.heads import FinetunedHeads, finetune_categories, report_category
 from goldseam.finetuning.probabilities.reliability import expit
 from goldseam.finetuning.ranking.options import PublishedBP, PublishedGA
 from goldseam.finetuning.ranking.published import CleanLabels, published_bp, published_ga
@@ -30,6 +30,8 @@ from goldseam.finetuning.solving.solver import HeadFit
 from goldseam.trainer.devices import choose_device
 
 Heads = tuple[Floats, Floats]
+# least number of draws by which something has to be proven
+PROVING_RESAMPLES = 200
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,6 +71,11 @@ def fitted_heads(
     if search is not None and search.seed is None:
         search = search.model_copy(update={"seed": config.seed})
 
+    # another categories' help is taken where it is proven
+    resamples = config.resamples
+    if config.correlated:
+        resamples = max(resamples, PROVING_RESAMPLES)
+
     def fitted(weight_NC: Floats | None, *, last: bool) -> FinetunedHeads:
         return finetune_categories(
             known.features,
@@ -82,7 +89,7 @@ def fitted_heads(
             folds=config.folds,
             min_known=config.minimum_known,
             seed=config.seed,
-            resamples=config.resamples if last else 0,
+            resamples=resamples if last else 0,
             method=config.method,
             ranking=search if last else None,
             correlated=config.correlated or None,
@@ -100,11 +107,25 @@ def fitted_heads(
                 entries,
                 known.annotators,
                 groups=known.groups,
-                resamples=config.resamples,
+                # without intervals nobody could be proven to err
+                resamples=max(config.resamples, PROVING_RESAMPLES),
                 seed=config.seed,
             )
             weight_NC = weight_NC * annotator_weights(trusted, known.annotators)[:, None]
         found = fitted(weight_NC, last=True)
+        # labels that the first fit contradicts count less in the fit; they count in the report, or
+        # it would be judged by its own opinion
+        reports = tuple(
+            report_category(
+                fit,
+                known.labels_NC[fit.row_M, categories.index(fit.category)],
+                groups=known.groups,
+                resamples=config.resamples,
+                seed=config.seed,
+            )
+            for fit in found.fits
+        )
+        found = dataclasses.replace(found, categories=reports)
     return found, trusted
 
 

@@ -39,6 +39,7 @@ def write_page(
     objective: FBeta | ExpectedCost,
     dataset: str,
     split: str,
+    published: bool,
     folder: Path,
 ) -> None:
     """Write `index.html` into `folder`.
@@ -49,6 +50,7 @@ def write_page(
         objective: what thresholds were chosen for.
         dataset: its name.
         split: whose labels decided.
+        published: whether a published method chose each head by the labels that it is scored on.
         folder: where the page stands.
     """
     html = render(
@@ -57,6 +59,7 @@ def write_page(
         result=result,
         dataset=dataset,
         split=split,
+        published=published,
         shown=SHOWN | {objective.score: objective.title},
         decided=objective.title,
         forms=FORMS,

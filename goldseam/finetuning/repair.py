@@ -16,6 +16,7 @@ from goldseam.finetuning.evidence.memorization import Memorization, memorization
 from goldseam.finetuning.evidence.supply import LabelSupply, label_supply
 from goldseam.finetuning.evidence.trust import AnnotatorTrust, KnownEntries
 from goldseam.finetuning.fitting import (
+    PROVING_RESAMPLES,
     Heads,
     LabeledFeatures,
     fitted_heads,
@@ -37,8 +38,6 @@ from goldseam.finetuning.solving.solver import HeadFit
 
 # said of each category; the whole sentence with its numbers is said once
 BY_HEART = "The network knows its training labels by heart."
-# least number of draws for the question whether it does
-GUARD_RESAMPLES = 200
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -192,7 +191,7 @@ def _memorized(
         held_groups=held_out.groups,
         minimum_known=config.minimum_known,
         # without intervals nothing could be said, and the guard would be off
-        resamples=max(config.resamples, GUARD_RESAMPLES),
+        resamples=max(config.resamples, PROVING_RESAMPLES),
         seed=config.seed,
     )
 
@@ -232,7 +231,9 @@ def _finish(
             resamples=config.resamples,
             seed=config.seed,
         )
-        if config.calibrate
+        # labels that are taken to be partly wrong fit a head with weights; a calibration on all of
+        # them alike would undo that
+        if config.calibrate and not config.flip_rate and not config.annotator
         else None
     )
     found = Repair(report, fit, calibration)
@@ -248,6 +249,7 @@ def _finish(
         label_M,
         fit.fold_M,
         objective=config.objective,
+        judged_N=expit(found.held_out_logit_M),
         trained_N=expit(fit.margin_before_M),
         **common,
         prevalence=found.prevalence,
@@ -257,9 +259,11 @@ def _finish(
     )
     return dataclasses.replace(
         found,
-        threshold=threshold,
+        # what was not compared is not decided by the model either
+        threshold=threshold if fit.judged else None,
         before=reliability(expit(fit.margin_before_M), label_M, groups=group_M),
-        after=reliability(expit(found.held_out_logit_M), label_M, groups=group_M),
+        # known labels have their own share of positives, for which nothing was shifted
+        after=reliability(expit(found.held_out_logit_M - found.moved), label_M, groups=group_M),
     )
 
 

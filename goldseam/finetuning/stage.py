@@ -21,6 +21,7 @@ from goldseam.finetuning.evidence.trust import rank_for_review
 from goldseam.finetuning.features import StoredFeatures, store_features
 from goldseam.finetuning.fitting import LabeledFeatures
 from goldseam.finetuning.page import write_page
+from goldseam.finetuning.ranking.options import PublishedBP, PublishedGA
 from goldseam.finetuning.repair import Repair, Repairs, repair_categories
 from goldseam.finetuning.reporting import category_repair, sentences
 from goldseam.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
@@ -65,6 +66,11 @@ def finetune(
     if (done := FinetuneResult.completed(out, key)) is not None:
         return done
     _require_task(config, dataset, model)
+    if features is not None and out.resolve() in (features.resolve(), *features.resolve().parents):
+        raise InvalidConfig(
+            f"the features at {features} would stand inside {out}, which is made as a whole.",
+            remedy="Name a folder beside it with --features.",
+        )
     cache = features or out.with_name(out.name + ".features")
     found, used, stored = _repair(config, dataset, model, cache, mine=features is None)
     network = load_checkpoint(model)
@@ -99,6 +105,7 @@ def finetune(
             objective=config.objective,
             dataset=dataset.info.name,
             split=used,
+            published=isinstance(config.ranking, PublishedBP | PublishedGA),
             folder=folder,
         )
     if features is None:
@@ -130,6 +137,16 @@ def _require_task(config: FinetuneConfig, dataset: Dataset, model: Path) -> None
                 f"finetune.only names '{name}', which is no category of '{config.task}'.",
                 remedy=f"Closest: {closest(name, categories)}.",
             )
+    if isinstance(config.ranking, PublishedBP | PublishedGA) and (
+        config.held_out not in dataset.info.splits
+        or not dataset.known(config.held_out)[config.task].any()
+    ):
+        raise InvalidConfig(
+            "finetune.ranking names a published method, which chooses heads by clean labels, and "
+            f"there are none in split '{config.held_out}'.",
+            remedy="Name a split with clean labels under finetune.held_out, or take "
+            "'method: search', which needs none.",
+        )
     for option in ("split", "held_out", "random_split"):
         split = getattr(config, option)
         if option != "split" and (not split or split not in dataset.info.splits):
@@ -156,7 +173,7 @@ def _repair(
             dataset,
             split,
             config.task,
-            features / split,
+            features / config.task / config.precision / split,
             precision=config.precision,
             device=config.device,
             # a folder that somebody named may hold what somebody wants
@@ -230,6 +247,9 @@ def _replace_heads(network: MultitaskModel, task: str, found: Repairs) -> None:
         if not repair.fit.judged:
             # what an earlier repair found stays; without one, nothing is decided
             thresholds.setdefault(repair.fit.category, None)
+            continue
+        if repair.fit.kept and repair.calibration is None and repair.fit.category in curves:
+            # a kept head keeps the curve and the threshold that an earlier repair gave it
             continue
         column = categories.index(repair.fit.category)
         slope, intercept = 1.0, repair.moved

@@ -37,7 +37,8 @@ class CategoryRepair:
             where the optimum of the loss is not what was looked for.
         log_loss_before: cross-validated, per known label.
         log_loss_after: the same of the repaired head.
-        scores: `ap`, `auc`, `log_loss`, `ece` and `brier`, the last two after calibration; and
+        scores: `ap`, `auc`, `log_loss`, `ece` and `brier`, the last two after calibration, all of
+            known labels with their own share of positives, for which no intercept is shifted; and
             what decisions bring, at 0.5 before and at the threshold after, by the objective: `f1`
             unless another was asked for. `log_loss_together`, where `correlated` was asked for:
             of the category fit alone, and with the others' help.

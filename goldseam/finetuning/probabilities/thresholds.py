@@ -56,6 +56,7 @@ def choose_threshold(
     fold_N: npt.ArrayLike,
     *,
     objective: Objective,
+    judged_N: npt.ArrayLike | None = None,
     trained_N: npt.ArrayLike | None = None,
     category: str = "",
     groups: Groups = None,
@@ -77,6 +78,8 @@ def choose_threshold(
         label_N: 1 present, 0 absent, -1 unknown; unknown rows are never read.
         fold_N: fold of each row, whole groups in one; only for the honest `score`.
         objective: what is best.
+        judged_N: the same by a calibration that has not seen the label either, which decisions are
+            judged by; None where `probability_N` is that already.
         trained_N: probabilities of the head before, whose decisions at 0.5 are compared.
         category: name.
         groups: group of each row; None where rows are independent.
@@ -116,14 +119,17 @@ def choose_threshold(
     value_N = _label_weights(known, prevalence)
     weight_RG = weightings(known.clusters, resamples, seed)
     threshold = estimate(_best_cuts(known, value_N, weight_RG, objective))
-    chosen_N = _called_by_other_folds(known, value_N, fold_N, objective)
+    judge = known
+    if judged_N is not None:
+        judge = known_probabilities(judged_N, label_N, groups, category)
+    chosen_N = _called_by_other_folds(judge, value_N, fold_N, objective)
     score_R = _scores(known, value_N, chosen_N, weight_RG, objective)
     found = dataclasses.replace(
         found,
         threshold=threshold,
         score=estimate(score_R, unit=unit, better=better),
         score_at_half=estimate(
-            _scores(known, value_N, known.score_N >= 0.5, weight_RG, objective),
+            _scores(known, value_N, judge.score_N >= 0.5, weight_RG, objective),
             unit=unit,
             better=better,
         ),

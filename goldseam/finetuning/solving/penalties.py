@@ -112,19 +112,22 @@ class Rescaled:
         slope, intercept = float(self.slope_F[-1]), float(self.intercept_F[-1])
         return slope * weight_D, slope * bias + intercept
 
-    def ordering(self, margin_N: Floats, fold_N: npt.NDArray[np.intp]) -> Floats:
+    def ordering(
+        self, held_out_N: Floats, trained_N: Floats, fold_N: npt.NDArray[np.intp]
+    ) -> Floats:
         """Held-out margins as they would order the rows if every fold had been re-scaled alike.
 
-        Slopes and intercepts differ a little between folds. They change no order within a fold, but
-        they do between rows of two folds, where one head would not.
+        Slopes and intercepts differ a little between folds. Of a head that was only re-scaled that
+        would change the order of rows of two folds, which one head does not.
 
         Args:
-            margin_N: of each row by a head that was re-scaled without its fold.
+            held_out_N: margin of each row by a head that was fit without its fold.
+            trained_N: by the trained head.
             fold_N: its fold.
         """
-        if not (self.slope_F > 0).all():
-            return margin_N
-        return np.asarray((margin_N - self.intercept_F[fold_N]) / self.slope_F[fold_N], np.float64)
+        own_N = self.slope_F[fold_N] * trained_N + self.intercept_F[fold_N]
+        common_N = self.slope_F[-1] * trained_N + self.intercept_F[-1]
+        return np.asarray(held_out_N - own_N + common_N, np.float64)
 
     def margins(self, margin_N: Floats) -> Floats:
         """Margins of every row by each fold's head, `N F`."""

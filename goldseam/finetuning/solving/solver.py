@@ -317,5 +317,5 @@ def _conclude(known: KnownLabels, head: Head, found: Found, penalties: list[floa
         log_loss_after=after,
         gradient_norm=found.gradient_norm,
         held_out_margin_M=held_out_M,
-        ordering_M=found.rescaled.ordering(held_out_M, known.fold_N),
+        ordering_M=found.rescaled.ordering(held_out_M, found.held_out_KN[0], known.fold_N),
     )

@@ -107,7 +107,9 @@ def test_a_killed_run_does_not_compute_features_again(many, model, tmp_path, mon
         patch.setattr(stage_module, "repair_categories", dying)
         with pytest.raises(Killed):
             repaired(many, model, tmp_path / "out")
-    assert (tmp_path / "out.features" / "train").is_dir()
+    assert [path.parent.name for path in (tmp_path / "out.features").rglob("features.json")] == [
+        "train"
+    ]
     monkeypatch.setattr("goldseam.finetuning.features._compute", dying)
     assert repaired(many, model, tmp_path / "out").digest == straight.digest
 
@@ -119,16 +121,54 @@ def test_features_are_kept_where_somebody_names_a_folder(many, model, tmp_path, 
         return finetune(FinetuneConfig(**OPTIONS | options), many, model, out, features=features)
 
     repair(tmp_path / "f1")
+    repair(tmp_path / "half", precision="float16")
 
     def dying(*args, **kwargs):
         raise Killed
 
     monkeypatch.setattr("goldseam.finetuning.features._compute", dying)
     assert repair(tmp_path / "cost", objective=ExpectedCost(miss=20)).categories
+    assert repair(tmp_path / "half again", precision="float16", seed=1).categories
+    other = tmp_path / "f1" / "checkpoint"
     with pytest.raises(OutputExists, match="no features of this network"):
-        repair(tmp_path / "half", precision="float16")
-    assert not (tmp_path / "half").exists()
-    assert list(features.iterdir())
+        finetune(FinetuneConfig(**OPTIONS), many, other, tmp_path / "b", features=features)
+    assert not (tmp_path / "b").exists()
+    for inside in (tmp_path / "c", tmp_path / "c" / "features"):
+        with pytest.raises(InvalidConfig, match="would stand inside"):
+            finetune(FinetuneConfig(**OPTIONS), many, model, tmp_path / "c", features=inside)
+    assert not (tmp_path / "c").exists()
+
+
+def test_labels_that_count_less_are_scored_and_not_calibrated_on(many, model, tmp_path):
+    trusted = repaired(many, model, tmp_path / "a")
+    doubted = repaired(many, model, tmp_path / "b", flip_rate=0.3)
+    for one, other in zip(trusted.categories, doubted.categories, strict=True):
+        # the trained head is scored on all labels alike, whatever the fit makes of them
+        assert one.scores["log_loss"].before.value == other.scores["log_loss"].before.value
+        assert other.calibration == ""
+    assert any(one.calibration for one in trusted.categories)
+
+
+def test_what_was_not_compared_is_not_decided(many, model, tmp_path):
+    result = repaired(many, model, tmp_path / "out")
+    thresholds = load_checkpoint(tmp_path / "out" / "checkpoint").preprocessing.tag_thresholds
+    for one in result.categories:
+        assert one.threshold.value == thresholds["tags"][one.category]
+
+
+def test_a_head_that_stays_keeps_the_curve_of_an_earlier_repair(many, model, tmp_path, monkeypatch):
+    network = load_checkpoint(model)
+    curve = TagCurve(logits=(-2.0, 0.0, 3.0), probabilities=(0.2, 0.3, 0.7))
+    network.preprocessing = network.preprocessing.model_copy(
+        update={"tag_curves": {"tags": {"big": curve}}, "tag_thresholds": {"tags": {"big": 0.6}}}
+    )
+    stage_module.save_checkpoint(tmp_path / "c", network, dataset_digest="", stage_key="")
+    monkeypatch.setattr(repair_module, "memorization", by_heart("refuse"))
+    options = {"held_out": "validation", "calibrate": False}
+    repaired(many, tmp_path / "c", tmp_path / "out", **options)
+    after = load_checkpoint(tmp_path / "out" / "checkpoint").preprocessing
+    assert after.tag_curves["tags"]["big"] == curve
+    assert after.tag_thresholds["tags"]["big"] == 0.6
 
 
 def test_the_guard_stays_on_without_intervals(many, model, tmp_path, monkeypatch):
@@ -141,7 +181,7 @@ def test_the_guard_stays_on_without_intervals(many, model, tmp_path, monkeypatch
 
     monkeypatch.setattr(repair_module, "memorization", spying)
     repaired(many, model, tmp_path / "out", held_out="validation", resamples=0)
-    assert asked == [repair_module.GUARD_RESAMPLES]
+    assert asked == [repair_module.PROVING_RESAMPLES]
 
 
 def test_the_help_of_other_categories_is_reported(many, model, tmp_path):

@@ -155,3 +155,18 @@ def test_without_labels_nothing_can_be_told():
     assert one_group.threshold.low is None
     with pytest.raises(InvalidArray, match="expected a probability"):
         choose_threshold(probability_N + 2, label_N, fold_N, objective=FBeta())
+
+
+def test_decisions_are_judged_by_what_has_not_seen_the_label():
+    rng = np.random.default_rng(3)
+    probability_N = rng.random(400)
+    label_N = (rng.random(400) < probability_N).astype(np.int8)
+    fold_N = np.arange(400) % 5
+    seen = choose_threshold(probability_N, label_N, fold_N, resamples=10)
+    # a calibration that knows nothing on labels that it has not seen
+    honest = choose_threshold(
+        probability_N, label_N, fold_N, judged_N=rng.random(400), resamples=10
+    )
+    assert honest.threshold == seen.threshold
+    assert honest.score.value < seen.score.value
+    assert honest.score_at_half.value < seen.score_at_half.value

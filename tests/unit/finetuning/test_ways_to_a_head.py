@@ -5,6 +5,8 @@ import pydantic
 import pytest
 
 import goldseam
+from goldseam.dataset.reading import open_dataset
+from goldseam.dataset.writing import write_dataset
 from goldseam.errors import InvalidConfig
 from goldseam.finetuning.config import FinetuneConfig
 from goldseam.finetuning.features import store_features
@@ -15,6 +17,7 @@ from goldseam.finetuning.solving.correlated import fit_correlated
 from goldseam.finetuning.solving.logistic import log_loss
 from goldseam.finetuning.stage import finetune
 from goldseam.models.checkpoint import load_checkpoint
+from tests.conftest import disc_info, discs
 from tests.unit.finetuning.conftest import OPTIONS
 from tests.unit.finetuning.test_heads import related
 from tests.unit.finetuning.test_search import SMALL, planted
@@ -127,8 +130,13 @@ def test_the_stage_runs_the_published_methods(many, model, tmp_path, ranking, me
         assert one.scores["ap"].after.value == pytest.approx(head.change.after.value, abs=1e-6)
 
 
-def test_a_published_method_without_clean_labels_is_refused(many, model, tmp_path):
-    options = OPTIONS | {"held_out": "train", "ranking": BP}
+def test_a_published_method_without_clean_labels_is_refused(model, tmp_path):
+    with pytest.raises(ValueError, match="choose by clean labels: name 'held_out'"):
+        FinetuneConfig(**OPTIONS | {"held_out": "train", "ranking": BP})
+    options = OPTIONS | {"held_out": "validation", "ranking": BP}
+    splits = {"train": discs(11, 90, partial=False)}
+    write_dataset(tmp_path / "d", disc_info(), splits)
     with pytest.raises(InvalidConfig, match="clean labels, and there are none"):
-        finetune(FinetuneConfig(**options), many, model, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        finetune(FinetuneConfig(**options), open_dataset(tmp_path / "d"), model, tmp_path / "out")
+    # said before features are computed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d"]
