@@ -162,10 +162,10 @@ def test_decisions_are_judged_by_what_has_not_seen_the_label():
     probability_N = rng.random(400)
     label_N = (rng.random(400) < probability_N).astype(np.int8)
     fold_N = np.arange(400) % 5
-    seen = choose_threshold(probability_N, label_N, fold_N, resamples=10)
+    seen = choose_threshold(probability_N, label_N, fold_N, objective=FBeta(), resamples=10)
     # a calibration that knows nothing on labels that it has not seen
     honest = choose_threshold(
-        probability_N, label_N, fold_N, judged_N=rng.random(400), resamples=10
+        probability_N, label_N, fold_N, judged_N=rng.random(400), objective=FBeta(), resamples=10
     )
     assert honest.threshold == seen.threshold
     assert honest.score.value < seen.score.value
