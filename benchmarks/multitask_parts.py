@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ledger import Ledger
 from multitask_rooms import (
     DEFAULT,
     DENOISER,
@@ -23,11 +24,10 @@ from multitask_rooms import (
     REGIMES,
     default,
     gain,
-    interval,
     options,
 )
-from report import arguments, report
-from rooms_training import TASKS, WORK, Labels, Ledger, Run, Score, train_all
+from report import arguments, interval, report
+from rooms_training import TASKS, WORK, Labels, Run, Score, train_all
 
 SEEDS = (0, 1, 2)
 STEPS = 600
@@ -176,7 +176,7 @@ def main(quick: bool, out: Path | None) -> None:
         for regime in REGIMES
         for run in parts(Labels(regime, seed, images=images), steps)
     ]
-    ledger = Ledger(WORK / ("ledger-quick" if quick else "ledger"))
+    ledger = Ledger(WORK / ("ledger-quick" if quick else "ledger"), Score)
     rows = rows_of(train_all(runs, ledger), images)
     for name, share in dict.fromkeys((row.row, row.share) for row in rows):
         for regime in REGIMES:

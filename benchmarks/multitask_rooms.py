@@ -13,19 +13,18 @@ runs/benchmarks/rooms.
 
 import copy
 import dataclasses
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from report import arguments, report
+from ledger import Ledger
+from report import arguments, interval, report
 from rooms_training import (
     LOWER_IS_BETTER,
     SIZE,
     TASKS,
     WORK,
     Labels,
-    Ledger,
     Run,
     Score,
     labeled_rooms,
@@ -250,17 +249,6 @@ def advantage(
     return interval([found[of][seed] - found[other][seed] for seed in sorted(found[of])])
 
 
-def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and Student's 95 % interval over seeds, with each of which everything is drawn anew."""
-    from scipy import stats
-
-    mean = statistics.fmean(values)
-    if len(values) == 1:
-        return mean, float("-inf"), float("inf")
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return mean, mean - half, mean + half
-
-
 def main(quick: bool, out: Path | None) -> None:
     """Train every row, or a few in a tiny form."""
     seeds, images, steps = ((0,), 24, 4) if quick else (SEEDS, IMAGES, STEPS)
@@ -270,7 +258,7 @@ def main(quick: bool, out: Path | None) -> None:
         for regime in REGIMES
         for run in plan(Labels(regime, seed, images=images), steps)
     ]
-    ledger = Ledger(WORK / ("ledger-quick" if quick else "ledger"))
+    ledger = Ledger(WORK / ("ledger-quick" if quick else "ledger"), Score)
     rows = rows_of(train_all(runs, ledger))
     won = {
         (regime, of, other): advantage(rows, regime, other, of=of)

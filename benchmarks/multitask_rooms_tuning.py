@@ -10,10 +10,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from ledger import Ledger
 from multitask_parts import STEPS
 from multitask_rooms import DENOISER, IMAGES, options
 from report import arguments, report
-from rooms_training import LOWER_IS_BETTER, WORK, Labels, Ledger, Run, train_all
+from rooms_training import LOWER_IS_BETTER, WORK, Labels, Run, Score, train_all
 
 SEEDS = (100, 101)
 RATES = (1.5e-3, 3e-3, 6e-3)
@@ -68,7 +69,7 @@ def main(quick: bool, out: Path | None) -> None:
     from goldseam.metrics.delta import delta_m
 
     seeds, images, steps = ((100,), 24, 4) if quick else (SEEDS, IMAGES, STEPS)
-    ledger = Ledger(WORK / ("ledger-quick" if quick else "ledger"))
+    ledger = Ledger(WORK / ("ledger-quick" if quick else "ledger"), Score)
     plans = {
         (way, rate, weights): [
             run(way, rate, weights, Labels("one_label", seed, images=images), steps)

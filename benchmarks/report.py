@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,17 @@ def arguments(doc: str) -> tuple[bool, Path | None]:
     )
     options = parser.parse_args()
     return options.quick, options.out
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and Student's 95 % interval over seeds, with each of which everything is drawn anew."""
+    from scipy import stats
+
+    mean = statistics.fmean(values)
+    if len(values) == 1:
+        return mean, float("-inf"), float("inf")
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return mean, mean - half, mean + half
 
 
 def report(

@@ -1,21 +1,18 @@
 """Training runs on rooms that several benchmarks share: paired labels, and a ledger that resumes.
 
-A run is named by everything that its numbers depend on; a run that stands in the ledger is not
-trained again. Rooms are rendered, not photographed.
+A run is named by everything that its numbers depend on. Rooms are rendered, not photographed.
 """
 
-import concurrent.futures
 import dataclasses
 import fcntl
-import json
 import math
-import multiprocessing
-import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from ledger import Ledger, do_all
 
 WORK = Path("runs/benchmarks/rooms")
 SIZE = 64
@@ -112,64 +109,25 @@ class Score:
         return found
 
 
-class Ledger:
-    """Scores of finished runs, one JSON file a run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def find(self, run: Run) -> list[Score] | None:
-        """The scores of a run and of its students; None when it is not there."""
-        path = self.folder / f"{run.name}.json"
-        if not path.is_file():
-            return None
-        return [Score(**body) for body in json.loads(path.read_text())]
-
-    def add(self, run: Run, scores: Sequence[Score]) -> None:
-        """Keep the scores of a run."""
-        from goldseam.storage.atomic import write_text
-
-        body = json.dumps([dataclasses.asdict(score) for score in scores], indent=1)
-        write_text(self.folder / f"{run.name}.json", body + "\n")
-
-
-def train_all(runs: Iterable[Run], ledger: Ledger, *, jobs: int | None = None) -> list[Score]:
+def train_all(
+    runs: Iterable[Run], ledger: Ledger[Score], *, jobs: int | None = None
+) -> list[Score]:
     """Train what the ledger lacks, one process a core and one thread a process; all scores."""
-    runs = list({run.name: run for run in runs}.values())
-    missing = [run for run in runs if ledger.find(run) is None]
-    if missing:
-        context = multiprocessing.get_context("spawn")
-        workers = min(jobs or os.cpu_count() or 1, len(missing))
-        began = time.monotonic()
-        with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-            futures = {pool.submit(train_run, run, ledger.folder): run for run in missing}
-            for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
-                run = futures[future]
-                for score in future.result():
-                    # what is looked at before everything is trained is never the test split
-                    seen = score.headline("validation")
-                    shown = {task: round(value, 4) for task, value in seen.items()}
-                    spent = time.monotonic() - began
-                    print(
-                        f"[{done}/{len(missing)} {spent:.0f} s] {score.row} "
-                        f"{run.labels.regime} {run.labels.seed}: {shown}",
-                        flush=True,
-                    )
-    return [score for run in runs for score in ledger.find(run) or ()]
+    return do_all(runs, train_run, ledger, _told, jobs=jobs)
 
 
-def train_run(run: Run, folder: Path) -> list[Score]:
-    """Train one model and its students, in this process and on one thread; its scores."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import torch
+def _told(run: Run, score: Score) -> str:
+    seen = score.headline("validation")
+    shown = {task: round(value, 4) for task, value in seen.items()}
+    return f"{score.row} {run.labels.regime} {run.labels.seed}: {shown}"
 
-    torch.set_num_threads(1)
+
+def train_run(run: Run) -> list[Score]:
+    """Train one model and its students in this process; their scores."""
     from goldseam.dataset.reading import open_dataset
     from goldseam.multitask.config import TrainConfig
     from goldseam.multitask.stage import train
 
-    ledger = Ledger(folder)
     dataset = open_dataset(labeled_rooms(run.labels), verify=False)
     out = WORK / "models" / run.name
     shutil.rmtree(out, ignore_errors=True)
@@ -182,7 +140,6 @@ def train_run(run: Run, folder: Path) -> list[Score]:
         scores.append(_score(run, run.row, dataset, result, seconds))
         for row, options in run.students.items():
             scores.append(_distilled(run, row, options, dataset, Path(result.checkpoint), out))
-        ledger.add(run, scores)
     finally:
         shutil.rmtree(out, ignore_errors=True)
     return scores

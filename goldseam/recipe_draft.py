@@ -31,7 +31,8 @@ ANNOTATOR = "meta_annotator"
 def draft_recipe(folder: Path) -> str:
     """The text of a recipe for the dataset in `folder`.
 
-    With a noisy task to pretrain on it is one of `label_to_model`, without of `partial_to_model`.
+    With a noisy task to pretrain on it is one of `label_to_model`, without of `partial_to_model`;
+    where all that is to be learned are tags, of `tags_to_model`.
 
     Raises:
         InvalidConfig: the dataset has no clean task to train.
@@ -44,10 +45,12 @@ def draft_recipe(folder: Path) -> str:
             "such task run alone: 'goldseam audit'.",
         )
     if "pretrain" not in sections:
-        train = {"tasks": sections["train"]["tasks"]}
+        tasks = sections["train"]["tasks"]
+        only_tags = tasks == [sections.get("finetune", {}).get("task")]
+        pipeline = "tags_to_model" if only_tags else "partial_to_model"
         shared = ("name", "dataset", "audit", "promote")
         kept: dict[str, Any] = {key: sections[key] for key in shared if key in sections}
-        sections = {"pipeline": "partial_to_model", **kept, "train": train}
+        sections = {"pipeline": pipeline, **kept, "train": {"tasks": tasks}}
     text = yaml.safe_dump(sections, sort_keys=False, width=100)
     return HEADER.format(name="recipe.yaml") + text
 

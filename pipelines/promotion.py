@@ -6,7 +6,7 @@ that ends as a success has promoted its model.
 
 import abc
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from kfp import dsl
 
@@ -22,20 +22,25 @@ MODEL_REMEDY = (
     "The champion stays as it is. The page compares the models: change the recipe and run again, "
     "or change the gates in its section 'promote'."
 )
-BASELINES = ("scratch", "noisy_direct")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainAndPromote(Run):
-    """The tasks from labels to a promoted model; a pipeline says what is learned in between."""
+    """The tasks from labels to a promoted model; a pipeline says what is learned in between.
+
+    Attributes:
+        baselines: what the model is compared with: input of `evaluate` → the model of `learn`.
+    """
+
+    baselines: ClassVar[dict[str, str]] = {"scratch": "scratch", "noisy_direct": "noisy_direct"}
 
     @abc.abstractmethod
     def learn(self) -> dict[str, Any]:
         """Draw the tasks that train.
 
         Returns:
-            Models by the name of the input that shows them; the last one is to be promoted,
-            `scratch` and `noisy_direct` are what it is compared with.
+            Models by the name of the input that shows them; the last one is to be promoted, and
+            `baselines` names those that it is compared with.
         """
 
     def draw(self) -> None:
@@ -58,7 +63,9 @@ class TrainAndPromote(Run):
     def _evaluate_then_promote(self, labels: dict[str, Any], models: dict[str, Any]) -> None:
         """The second gate: a model that does not hold up is not promoted."""
         model = models[next(reversed(models))]
-        baselines = {name: models[name] for name in BASELINES if name in models}
+        baselines = {
+            name: models[shown] for name, shown in self.baselines.items() if shown in models
+        }
         evaluated = self.pods.learning(
             evaluate(
                 model=model,

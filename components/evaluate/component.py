@@ -16,6 +16,7 @@ def evaluate(
     workspace: str,
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    trained: dsl.Input[dsl.Model] = None,
     scratch: dsl.Input[dsl.Model] = None,
     noisy_direct: dsl.Input[dsl.Model] = None,
 ) -> str:
@@ -33,6 +34,7 @@ def evaluate(
         workspace: folder where stages keep their outputs and records.
         evaluation: receives the metrics of all models and example pictures.
         metrics: receives the metrics of the pipeline's model.
+        trained: baseline that is the pipeline's model before it was fine-tuned.
         scratch: baseline trained on clean labels only.
         noisy_direct: baseline trained on noisy labels and used directly.
 
@@ -52,7 +54,12 @@ def evaluate(
         from goldseam.registry.champion import fetch_champion
         from goldseam.registry.config import PromoteConfig
 
-        inputs = {"pipeline": model, "scratch": scratch, "noisy_direct": noisy_direct}
+        inputs = {
+            "pipeline": model,
+            "trained": trained,
+            "scratch": scratch,
+            "noisy_direct": noisy_direct,
+        }
         models = {name: Path(given.path) / "checkpoint" for name, given in inputs.items() if given}
         with tempfile.TemporaryDirectory() as folder:
             champion = fetch_champion(PromoteConfig.model_validate(promote), Path(folder, "model"))

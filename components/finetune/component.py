@@ -17,7 +17,7 @@ def finetune(
     model: dsl.Output[dsl.Model],
     summary: dsl.Output[dsl.Markdown],
 ) -> str:
-    """Fine-tune the tags layer category by category; a category with too few labels keeps its head.
+    """Repair, calibrate and cut each category of tags on its known labels; too few keep their head.
 
     Args:
         dataset: reference of the dataset.
@@ -50,7 +50,8 @@ def finetune(
             keyed_by={"dataset": dataset_digest, "model": trained_digest},
             export_to=model.path,
         )
-        lines = [
+        lines = [f"{sentence}\n" for sentence in result.sentences]
+        lines += [
             f"- {row.category}: {'kept' if row.kept else 'repaired'}, {row.why}"
             for row in result.categories
         ]

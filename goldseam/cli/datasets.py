@@ -15,7 +15,7 @@ app.command()(partial.partial)
 
 @app.command()
 def build(
-    name: Annotated[str, typer.Argument(metavar="coast|rooms", help="Which example.")],
+    name: Annotated[str, typer.Argument(metavar="coast|rooms|closet", help="Which example.")],
     out: Out,
     size: Annotated[
         int | None, typer.Option(help="Side of an image in px; 64 if not given.")
@@ -25,22 +25,40 @@ def build(
         int | None,
         typer.Option(help="coast: training images with a clean label, for each dense task; 20."),
     ] = None,
-    train: Annotated[int | None, typer.Option(help="rooms: training images; 1200.")] = None,
-    validation: Annotated[int | None, typer.Option(help="rooms: validation images; 200.")] = None,
-    test: Annotated[int | None, typer.Option(help="rooms: test images; 400.")] = None,
+    train: Annotated[
+        int | None, typer.Option(help="rooms, closet: training images; 1200, 2000.")
+    ] = None,
+    validation: Annotated[
+        int | None, typer.Option(help="rooms, closet: of validation; 200, 400.")
+    ] = None,
+    test: Annotated[int | None, typer.Option(help="rooms, closet: of test; 400, 800.")] = None,
     tasks: Annotated[
-        str | None, typer.Option(metavar="a,b,c", help="rooms: which tasks it has; all.")
+        str | None, typer.Option(metavar="a,b,c", help="rooms, closet: which tasks it has; all.")
     ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
             metavar="full|one-label|random-label",
-            help="rooms: which labels of a training image are known; full.",
+            help="rooms, closet: which labels of a training image are known; full.",
         ),
     ] = None,
     models: Annotated[
         Path | None,
         typer.Option(help="rooms: folder of furniture catalogues (.sh3f) to furnish from."),
+    ] = None,
+    tag_scheme: Annotated[
+        str | None,
+        typer.Option(
+            metavar="{name: …}",
+            help="closet: which tags of an image are known, such as '{name: uniform, rate: 0.2}'.",
+        ),
+    ] = None,
+    tag_splits: Annotated[
+        str | None,
+        typer.Option(metavar="a,b", help="closet: whose tags --tag-scheme is for; train."),
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="closet: folder of Fashion-MNIST's idx files.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random choice; 0.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace OUT if it is there.")] = False,
@@ -58,6 +76,9 @@ def build(
         "tasks": None if tasks is None else words(tasks),
         "protocol": protocol,
         "models": models,
+        "tag_scheme": None if tag_scheme is None else partial.read_tag_scheme(tag_scheme),
+        "tag_splits": None if tag_splits is None else words(tag_splits),
+        "photos": photos,
         "seed": seed,
         "replace": replace or None,
     }

@@ -22,7 +22,8 @@ def run(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="A YAML file, or one that ships: coast, rooms, coast_audit, diffusionmtl/….",
+            help="A YAML file, or one that ships: coast, rooms, closet, coast_audit, cft/…, "
+            "diffusionmtl/….",
             show_default=False,
         ),
     ],
@@ -40,9 +41,14 @@ def run(
     Leaves OUT/index.html for people and OUT/summary.json for programs. A stage whose inputs and
     options did not change is not run again.
     """
+    from goldseam.dataset.schema import DATASET_FILE, DatasetInfo
+    from goldseam.recipe import require_splits
+
     resolved = recipe(source, set_, device, tiny=tiny)
     out = out or Path("runs") / (resolved.name + ("-tiny" if tiny else ""))
     data = _dataset(resolved.dataset, out)
+    if (data / DATASET_FILE).is_file():
+        require_splits(resolved, DatasetInfo.read_yaml(data))
     run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     status = "failed"
     try:

@@ -82,6 +82,10 @@ def finetune(
     model: ModelFolder,
     out: Out,
     source: RecipeName = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the features, for the next repair of this model."),
+    ] = None,
     device: Device = None,
     set_: Set = None,
 ) -> None:
@@ -94,12 +98,15 @@ def finetune(
 
     log()
     options = section("finetune", source, folder, set_, device)
-    result = stage(options, open_dataset(folder), checkpoint(model), out)
+    result = stage(options, open_dataset(folder), checkpoint(model), out, features=features)
     table = Table("category", "present", "absent", "head", "why", title=result.task)
     for row in result.categories:
         head = "kept" if row.kept else "repaired"
         table.add_row(row.category, str(row.known_present), str(row.known_absent), head, row.why)
-    Console(soft_wrap=True).print(table)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    for sentence in result.sentences:
+        console.print(sentence, markup=False)
 
 
 def evaluate(

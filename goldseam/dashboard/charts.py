@@ -18,6 +18,7 @@ COLORS = {
     "scratch": FIGURE_COLORS[1],
     "noisy_direct": FIGURE_COLORS[2],
     "pretrain": FIGURE_COLORS[3],
+    "trained": FIGURE_COLORS[3],  # no pipeline has both
     "champion": FIGURE_COLORS[4],
 }
 

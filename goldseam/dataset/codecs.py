@@ -2,7 +2,8 @@
 
 Arrays: segmentation, boundary, saliency `uint8 | uint16 HW`; regression `float32 HW`, NaN where
 invalid; normals `float32 3HW`, NaN where invalid; detection `Boxes`; tags `int8 C` with
-1 present, 0 absent, -1 unknown; caption `str`. A cell of None is an unknown label and stays None.
+1 present, 0 absent, -1 unknown, and -2 unsure for those who ask; caption `str`. A cell of None is
+an unknown label and stays None.
 """
 
 import contextlib
@@ -21,6 +22,10 @@ from goldseam.dataset.schema import Kind, Task
 
 Array = npt.NDArray[Any]
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
+# somebody looked and was not sure: unknown to all that do not ask for it
+UNSURE = -2
+# what the lists of a cell of tags say of the categories in them
+STATE_OF = {"present": PRESENT, "absent": ABSENT, "unsure": UNSURE}
 # Pillow opens far more than the format allows, some of it by starting other programs
 PICTURE_FORMATS = ("PNG", "JPEG", "TIFF")
 MEND_PICTURE = "Encode the picture again from its source."
@@ -178,8 +183,8 @@ def encode_label(task: Task, label: Any) -> Any:
     if task.kind is Kind.TAGS:
         state_C = np.asarray(label)
         return {
-            "present": np.flatnonzero(state_C == PRESENT).tolist(),
-            "absent": np.flatnonzero(state_C == ABSENT).tolist(),
+            part.name: np.flatnonzero(state_C == STATE_OF[part.name]).tolist()
+            for part in task.column
         }
     if task.kind is Kind.DETECTION:
         return _box_cells(label)
@@ -192,21 +197,23 @@ def encode_label(task: Task, label: Any) -> Any:
     return {"bytes": content, "path": None}
 
 
-def encode_tags(state_NC: Array) -> pa.StructArray:
+def encode_tags(task: Task, state_NC: Array) -> pa.StructArray:
     """The cells of many images' tags at once; an image of which no tag is known has null.
 
     Args:
-        state_NC: 1 present, 0 absent, -1 unknown.
+        task: of tags; an image of which somebody was only unsure is not null where it says so.
+        state_NC: 1 present, 0 absent, -1 unknown, -2 unsure.
     """
     lists = []
-    for state in (PRESENT, ABSENT):
+    parts = list(task.column)
+    for part in parts:
+        state = STATE_OF[part.name]
         here_NC = state_NC == state
         offsets = np.concatenate([[0], here_NC.sum(axis=1).cumsum()]).astype(np.int32)
         lists.append(pa.ListArray.from_arrays(offsets, np.nonzero(here_NC)[1].astype(np.int64)))
-    unknown_N = (state_NC == UNKNOWN).all(axis=1)
-    return pa.StructArray.from_arrays(
-        lists, fields=list(Kind.TAGS.column), mask=pa.array(unknown_N)
-    )
+    listed = [STATE_OF[part.name] for part in parts]
+    unknown_N = ~np.isin(state_NC, listed).any(axis=1)
+    return pa.StructArray.from_arrays(lists, fields=parts, mask=pa.array(unknown_N))
 
 
 def _box_cells(boxes: Boxes) -> list[dict[str, Any]]:
@@ -270,8 +277,13 @@ def _encode_normals(normal_3HW: Array) -> bytes:
     return bytes(cv2.imencode(".png", bgr_HW3)[1].tobytes())
 
 
-def decode_label(task: Task, cell: Any) -> Any:
+def decode_label(task: Task, cell: Any, *, unsure: bool = False) -> Any:
     """The array of a cell; None, the unknown label, stays None.
+
+    Args:
+        task: whose it is.
+        cell: as Arrow gives it.
+        unsure: whether tags of which somebody was unsure are -2, and not -1 as all that is unknown.
 
     Raises:
         BadCell: the cell does not hold what the task declares. Whether the label fits its image
@@ -282,7 +294,7 @@ def decode_label(task: Task, cell: Any) -> Any:
     if task.kind is Kind.CAPTION:
         return cell
     if task.kind is Kind.TAGS:
-        return _decode_tags(task, cell)
+        return _decode_tags(task, cell, unsure=unsure)
     if task.kind is Kind.DETECTION:
         return _decode_boxes(cell)
     if task.kind is Kind.NORMALS:
@@ -297,19 +309,25 @@ def decode_label(task: Task, cell: Any) -> Any:
     return array.astype(np.uint16 if array.dtype.itemsize > 1 else np.uint8, copy=False)
 
 
-def _decode_tags(task: Task, cell: dict[str, Any]) -> Array:
+def _decode_tags(task: Task, cell: dict[str, Any], *, unsure: bool) -> Array:
     count = len(task.categories)
     state_C = np.full(count, UNKNOWN, np.int8)
-    for part, state in (("present", PRESENT), ("absent", ABSENT)):
+    parts = [part.name for part in task.column]
+    for part in parts:
         ids = cell[part]
         if ids is None:
             raise BadCell(f"null in '{part}'", "a list of category ids")
         if outside := [i for i in ids if i is None or not 0 <= i < count]:
             raise BadCell(f"category ids {outside} in '{part}'", f"ids of 0 to {count - 1}")
-        if both := [i for i in ids if state_C[i] == 1 - state]:
-            names = ", ".join(task.categories[i] for i in both)
-            raise BadCell(f"{names} both present and absent", "each category in one list at most")
-        state_C[ids] = state
+        for other in parts[: parts.index(part)]:
+            if both := [i for i in ids if state_C[i] == STATE_OF[other]]:
+                names = ", ".join(task.categories[i] for i in both)
+                raise BadCell(
+                    f"{names} both {other} and {part}", "each category in one list at most"
+                )
+        state_C[ids] = STATE_OF[part]
+    if not unsure:
+        state_C[state_C == UNSURE] = UNKNOWN
     return state_C
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, Array, BadCell, decode_label
+from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, UNSURE, Array, BadCell, decode_label
 from goldseam.dataset.reading import Dataset, open_shard
 from goldseam.dataset.schema import Kind, Shard, Task
 from goldseam.errors import InvalidDataset
@@ -136,13 +136,14 @@ def _row_groups(
             yield table.column(f"{task}_source").to_pylist(), column
 
 
-def category_states(task: Task, column: pa.Array, where: str) -> Array:
+def category_states(task: Task, column: pa.Array, where: str, *, unsure: bool = False) -> Array:
     """State of each category in each row: `int8 NC` of PRESENT, ABSENT and UNKNOWN.
 
     Args:
         task: of kind segmentation, detection or tags.
         column: its cells; null is unknown in every category.
         where: file and column, for the message.
+        unsure: whether tags of which somebody was unsure are UNSURE, and not UNKNOWN.
 
     Raises:
         InvalidDataset: a label cannot be decoded or names a category that is not declared.
@@ -156,7 +157,10 @@ def category_states(task: Task, column: pa.Array, where: str) -> Array:
         elif task.kind is Kind.DETECTION:
             _set_box_states(task, column, state_NC)
         else:
-            for part, state in (("present", PRESENT), ("absent", ABSENT)):
+            parts = [("present", PRESENT), ("absent", ABSENT)]
+            if unsure and task.unsure:
+                parts.append(("unsure", UNSURE))
+            for part, state in parts:
                 ids = pc.struct_field(column, part)
                 row_M = pc.list_parent_indices(ids).to_numpy()
                 state_NC[row_M, _checked(task, pc.list_flatten(ids).to_numpy())] = state

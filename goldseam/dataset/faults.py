@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from goldseam.dataset.codecs import Array, BadCell, Boxes
+from goldseam.dataset.codecs import STATE_OF, UNKNOWN, Array, BadCell, Boxes
 from goldseam.dataset.schema import Kind, Task
 
 UNIT_TOLERANCE = 0.01
@@ -93,5 +93,6 @@ def _tag_faults(task: Task, state_C: Array) -> Iterator[BadCell]:
             f"an array of shape {state_C.shape}",
             f"{len(task.categories)} states",
         )
-    elif not np.isin(state_C, (-1, 0, 1)).all():
-        yield BadCell(f"states {np.unique(state_C)}", "1 present, 0 absent, -1 unknown")
+    elif not np.isin(state_C, (UNKNOWN, *(STATE_OF[part.name] for part in task.column))).all():
+        more = ", -2 unsure" if task.unsure else ""
+        yield BadCell(f"states {np.unique(state_C)}", f"1 present, 0 absent, -1 unknown{more}")

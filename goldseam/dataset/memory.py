@@ -140,6 +140,7 @@ class TrainingTable(SampleTable):
             and all rows when `tasks` is empty.
         cache: folder for the memory-mapped copy of the columns; without one, each process holds the
             encoded columns in memory.
+        unsure: whether tags tell unsure from unknown; see `codecs.decode_label`.
         decoded_limit: bytes; when all decoded samples fit, each is decoded once and kept.
 
     Raises:
@@ -155,9 +156,11 @@ class TrainingTable(SampleTable):
         *,
         rows: Sequence[int] | Array | None = None,
         cache: Path | None = None,
+        unsure: bool = False,
         decoded_limit: int = DECODED_LIMIT,
     ) -> None:
         self.dataset = dataset
+        self.unsure = unsure
         self.split = split
         self.decoded_limit = decoded_limit
         self.tasks: dict[str, Task] = {name: dataset.info.task(name) for name in tasks}
@@ -186,9 +189,8 @@ class TrainingTable(SampleTable):
             return kept
         row = int(self.rows[position])
         cells = self._cells(row)
-        record = decode_row(
-            self.dataset.info, cells, list(self.tasks), where=f"split '{self.split}', row {row}"
-        )
+        where = f"split '{self.split}', row {row}"
+        record = decode_row(self.dataset.info, cells, list(self.tasks), where, unsure=self.unsure)
         if self.keeps_decoded:
             self._decoded[position] = record
         return record

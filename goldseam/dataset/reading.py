@@ -197,8 +197,15 @@ def _typed(field: pa.Field) -> str:
     return f"{field.type}{'' if field.nullable else ', never null'}"
 
 
-def decode_row(info: DatasetInfo, row: dict[str, Any], tasks: Sequence[str], where: str) -> Record:
-    """Decode one row of the table.
+def decode_row(
+    info: DatasetInfo,
+    row: dict[str, Any],
+    tasks: Sequence[str],
+    where: str,
+    *,
+    unsure: bool = False,
+) -> Record:
+    """Decode one row of the table; for `unsure` see `codecs.decode_label`.
 
     Raises:
         InvalidDataset: a cell cannot be decoded, or the picture is not stored; says where.
@@ -216,7 +223,7 @@ def decode_row(info: DatasetInfo, row: dict[str, Any], tasks: Sequence[str], whe
         labels = {}
         for column in tasks:
             task = info.tasks[column]
-            labels[column] = decode_label(task, row[column])
+            labels[column] = decode_label(task, row[column], unsure=unsure)
             for fault in label_faults(task, labels[column], *image_HWC.shape[:2]):
                 raise fault
     except BadCell as error:

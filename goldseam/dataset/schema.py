@@ -38,6 +38,7 @@ BOX = pa.struct(
     ]
 )
 TAGS = pa.struct([("present", pa.list_(pa.int64())), ("absent", pa.list_(pa.int64()))])
+UNSURE_TAGS = pa.struct([*TAGS, ("unsure", pa.list_(pa.int64()))])
 
 
 class Kind(StrEnum):
@@ -83,6 +84,8 @@ class Task(pydantic.BaseModel):
         axes: camera axes of normals, such as `x right, y up, z towards the viewer`.
         noisy_version_of: the clean task of which this one is a noisy copy.
         exhaustive: for detection, whether every object of every category is boxed.
+        unsure: for tags, whether the column also lists the categories of which somebody looked and
+            was not sure. They are unknown to everything that does not ask for them.
         description: one line for people.
     """
 
@@ -100,12 +103,15 @@ class Task(pydantic.BaseModel):
     axes: str | None = None
     noisy_version_of: str | None = None
     exhaustive: bool = True
+    unsure: bool = False
     description: str = ""
 
     @pydantic.model_validator(mode="after")
     def _complete(self) -> Self:
         if self.kind in CATEGORICAL and not self.categories:
             raise ValueError(f"a {self.kind} task needs categories")
+        if self.unsure and self.kind is not Kind.TAGS:
+            raise ValueError("only tags can be unsure")
         if len(set(self.categories)) != len(self.categories):
             raise ValueError("two categories have the same name")
         if self.kind is Kind.SEGMENTATION and self.ignore < len(self.categories):
@@ -121,6 +127,11 @@ class Task(pydantic.BaseModel):
         if self.encoding == "png16" and self.invalid not in range(65536):
             raise ValueError(f"invalid {self.invalid} is no code of 0 to 65535, as png16 stores")
         return self
+
+    @property
+    def column(self) -> pa.DataType:
+        """The Arrow type of the task's column."""
+        return UNSURE_TAGS if self.unsure else self.kind.column
 
 
 # rule → kinds of its source and of its target
@@ -259,9 +270,13 @@ class DatasetInfo(pydantic.BaseModel):
     @property
     def digest(self) -> str:
         """Digest of the content: of the tasks and of every shard's bytes."""
-        # a dataset without derivations keeps the digest it had before there were any
+        # a dataset without derivations or unsure tags keeps the digest it had before there were any
         skipped = {"description"} | (set() if self.derivations else {"derivations"})
-        return digest_of(json.loads(self.model_dump_json(exclude=skipped)))
+        body = json.loads(self.model_dump_json(exclude=skipped))
+        for name, task in self.tasks.items():
+            if not task.unsure:
+                del body["tasks"][name]["unsure"]
+        return digest_of(body)
 
     def rows(self, split: str | None = None) -> int:
         """Number of images, of one split or of all."""
@@ -297,7 +312,7 @@ class DatasetInfo(pydantic.BaseModel):
         }
         fields += [pa.field(name, types[kind]) for name, kind in self.meta.items()]
         for name, task in self.tasks.items():
-            fields.append(pa.field(name, task.kind.column))
+            fields.append(pa.field(name, task.column))
             fields.append(pa.field(f"{name}_source", pa.string()))
         features = {field.name: self._feature(field) for field in fields}
         metadata = {"huggingface": json.dumps({"info": {"features": features}})}
@@ -316,7 +331,7 @@ class DatasetInfo(pydantic.BaseModel):
             category = {"names": list(task.categories), "_type": "ClassLabel"}
             if task.kind is Kind.TAGS:
                 ids = {"feature": category, "_type": "List"}
-                return {"present": ids, "absent": ids}
+                return {part.name: ids for part in task.column}
             box = {name: value("float32") for name in ("xmin", "ymin", "xmax", "ymax")}
             return {
                 "feature": {"category": category, **box, "ignore": value("bool")},

@@ -1,6 +1,7 @@
 """Every model on the same held-out images, with intervals, and the pipeline's against each other.
 
-The test split chooses nothing: weights were chosen on validation, thresholds are fixed.
+The test split chooses nothing: weights were chosen on validation, and thresholds are those that the
+model brings, or 0.5.
 """
 
 from collections.abc import Mapping
@@ -58,7 +59,9 @@ def evaluate(
     networks = {name: load_checkpoint(folder, device) for name, folder in models.items()}
     metrics = _score_all(config, dataset, networks, tasks)
     scores = {
-        name: ModelScores(digests[name], _estimates(config, found))
+        name: ModelScores(
+            digests[name], _estimates(config, found), _thresholds(networks[name], tasks)
+        )
         for name, found in metrics.items()
     }
     differences = _differences(config, metrics)
@@ -124,6 +127,18 @@ def _estimates(config: EvaluateConfig, metrics: Mapping[str, Metric]) -> dict[st
         for key, estimate in bootstrap(
             metric, config.intervals.resamples, config.intervals.seed
         ).items()
+    }
+
+
+def _thresholds(
+    network: MultitaskModel, tasks: Mapping[str, Task]
+) -> dict[str, dict[str, float | None]]:
+    """Scored tags task → the thresholds that the model has."""
+    own = network.preprocessing.tag_thresholds
+    return {
+        task: dict(own[source])
+        for task, source in predicted_by(network.tasks, tasks).items()
+        if own.get(source)
     }
 
 

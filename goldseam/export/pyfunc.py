@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IMAGE_COLUMN = "image"
+# after the name of a tags task
+DECIDED = "_present"
 # a request is smaller than what a person at the command line may ask for
 MAX_MEGAPIXELS = 100
 FORMS = ("array", "map")
@@ -48,6 +50,7 @@ class ServedModel:
         self._device = choose_device(device)
         self._network = load_checkpoint(model, self._device)
         self._stride = model_stride(self._network)
+        self._thresholds = self._network.preprocessing.thresholds_of(self._network.tasks)
 
     def predict(
         self, model_input: "pd.DataFrame", params: Mapping[str, Any] | None = None
@@ -61,7 +64,9 @@ class ServedModel:
 
         Returns:
             A row a picture, a column a task: dense tasks as base64 of a file, tags as a list of
-            probabilities in the order of the categories.
+            probabilities in the order of the categories. After the column of a tags task stands
+            `<task>_present`: a list in the same order of True, False, and None where the model has
+            no threshold and nothing is decided.
 
         Raises:
             MlflowException: a picture or parameter is faulty; the server answers with code 400.
@@ -74,7 +79,7 @@ class ServedModel:
             rows = self._rows(model_input, chosen)
         except GoldseamError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
-        return pd.DataFrame(rows, columns=list(self._network.tasks))
+        return pd.DataFrame(rows, columns=list(output_columns(self._network.tasks)))
 
     def _rows(self, model_input: "pd.DataFrame", params: Mapping[str, Any]) -> list[dict[str, Any]]:
         from goldseam.prediction.predictor import Predictor, assemble
@@ -99,12 +104,31 @@ class ServedModel:
         # all are decoded first: a faulty picture is an answer before a prediction is made
         pictures = [(row, decode_cell(cell, row)) for row, cell in enumerate(cells)]
         return [
-            {
-                task: _encoded(self._network.tasks[task], array, params["form"])
-                for task, array in assemble(strips).items()
-            }
-            for _, _, strips in predictor.over(pictures)
+            self._row(assemble(strips), params["form"]) for _, _, strips in predictor.over(pictures)
         ]
+
+    def _row(self, arrays: Mapping[str, Array], form: str) -> dict[str, Any]:
+        from goldseam.prediction.writing import called_present
+
+        row: dict[str, Any] = {}
+        for column, (task, decides) in output_columns(self._network.tasks).items():
+            if decides:
+                row[column] = list(called_present(arrays[task], self._thresholds[task]).values())
+            else:
+                row[column] = _encoded(self._network.tasks[task], arrays[task], form)
+        return row
+
+
+def output_columns(tasks: Mapping[str, Task]) -> dict[str, tuple[str, bool]]:
+    """Column of an answer → (its task, whether it holds decisions instead of predictions)."""
+    columns: dict[str, tuple[str, bool]] = {}
+    for name, task in tasks.items():
+        columns[name] = name, False
+        if task.kind is Kind.TAGS:
+            decided = f"{name}{DECIDED}"
+            # a task may have that name itself
+            columns[decided if decided not in tasks else f"{decided}_"] = name, True
+    return columns
 
 
 def decode_cell(cell: object, row: int) -> Array:

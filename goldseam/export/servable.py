@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from goldseam.dataset.schema import Kind, Task
-from goldseam.export.pyfunc import IMAGE_COLUMN, PARAMETERS
+from goldseam.export.pyfunc import IMAGE_COLUMN, PARAMETERS, output_columns
 
 # as in `goldseam.models.checkpoint`, which would import torch for it
 CONFIG_FILE = "config.json"
@@ -25,10 +25,10 @@ def signature(tasks: dict[str, Task]) -> Any:
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array
 
-    outputs = [
-        ColSpec(Array(DataType.double) if task.kind is Kind.TAGS else DataType.string, name)
-        for name, task in tasks.items()
-    ]
+    outputs = []
+    for column, (task, decides) in output_columns(tasks).items():
+        held = Array(DataType.boolean if decides else DataType.double)
+        outputs.append(ColSpec(held if tasks[task].kind is Kind.TAGS else DataType.string, column))
     params = [ParamSpec(name, kind, default) for name, (kind, default) in PARAMETERS.items()]
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, IMAGE_COLUMN)]),

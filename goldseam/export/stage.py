@@ -15,6 +15,7 @@ from goldseam.export.config import ExportConfig
 from goldseam.export.formats import FILES, input_name, open_program, require, write_program
 from goldseam.export.program import PredictionGraph, trace
 from goldseam.models.checkpoint import CheckpointConfig, load_checkpoint
+from goldseam.models.outputs import Thresholds
 from goldseam.prediction.predictor import model_stride
 from goldseam.storage.atomic import atomic_folder, require_place, write_text
 
@@ -55,6 +56,8 @@ class Exported:
         outputs: name of an output, which is its task → its shape.
         output_meanings: likewise → what it holds.
         tasks: kind, categories and unit of each.
+        tag_thresholds: tags task → category → call it present from this probability on, and never
+            from 1 on; null where known labels could not tell. 0.5 where nobody chose one.
         largest_difference: to the checkpoint, on random pictures of another size than traced.
         versions: of the packages that made it.
     """
@@ -74,6 +77,7 @@ class Exported:
     outputs: dict[str, tuple[int | str, ...]]
     output_meanings: dict[str, str]
     tasks: dict[str, Task]
+    tag_thresholds: dict[str, Thresholds] = dataclasses.field(default_factory=dict)
     largest_difference: float
     versions: dict[str, str]
 
@@ -128,6 +132,7 @@ def export(config: ExportConfig, model: Path, out: Path, *, replace: bool = Fals
             outputs={name: _shape(task, sizes) for name, task in tasks.items()},
             output_meanings={name: _meaning(task) for name, task in tasks.items()},
             tasks=tasks,
+            tag_thresholds=checkpoint.preprocessing.thresholds_of(tasks),
             largest_difference=_compare(graph, file, config, stride),
             versions=versions,
         )

@@ -3,6 +3,8 @@
 Each keeps one state per group, so that `bootstrap` can draw groups; an undefined score is None.
 """
 
+from collections.abc import Mapping
+
 from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import InvalidConfig
 from goldseam.metrics.boundary import BoundaryMetric
@@ -39,15 +41,20 @@ __all__ = [
 ]
 
 
-def metric_for(task: Task) -> Metric:
+def metric_for(task: Task, thresholds: Mapping[str, float | None] | None = None) -> Metric:
     """The metric that scores a task, empty.
 
     It takes category ids for segmentation, probabilities for boundary, saliency and tags, values
     for regression and vectors for normals. Values in meters are taken for distances from the
     camera, of which the relative error is given too.
 
+    Args:
+        task: which.
+        thresholds: of a tags task, see `TagsMetric`.
+
     Raises:
         InvalidConfig: there is none for the task's kind.
+        InvalidMetricInput: a threshold is none, or of no category.
     """
     match task.kind:
         case Kind.SEGMENTATION:
@@ -61,7 +68,7 @@ def metric_for(task: Task) -> Metric:
         case Kind.NORMALS:
             return NormalsMetric()
         case Kind.TAGS:
-            return TagsMetric(task.categories)
+            return TagsMetric(task.categories, thresholds)
         case _:
             raise InvalidConfig(
                 f"a {task.kind} task has no metric.",

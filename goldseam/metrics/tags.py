@@ -4,14 +4,17 @@ Legend: B batch, N known entries of one category, K distinct scores, C categorie
 R weightings, E calibration bins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from goldseam.dataset.codecs import PRESENT
+from goldseam.dataset.decisions import USUAL_THRESHOLD, decide_tags
+from goldseam.errors import closest
+from goldseam.metrics.ranking import weighted_ranking
 from goldseam.metrics.sums import (
-    BLOCK,
     Array,
     Floats,
     GroupSums,
@@ -22,6 +25,7 @@ from goldseam.metrics.sums import (
 )
 
 BINS = 15
+UNDEFINED = "undefined_categories"
 
 
 class TagsMetric(GroupSums):
@@ -29,26 +33,37 @@ class TagsMetric(GroupSums):
 
     - `ap` is the sum of (recall step) x precision over distinct scores, without interpolation;
       `map` and `auc` are means over the categories that have a known positive and a known negative.
-      The others have no `ap` or `auc` (None): their ranking says nothing.
+      The others have no `ap` or `auc` (None): their ranking says nothing. `undefined_categories`
+      is their number.
     - `ece` is the expected calibration error in 15 bins of equal width, pooled over all known
       entries, and by category.
     - `brier` is the mean squared difference of probability and label, likewise.
     - `cf1` is the harmonic mean of mean precision and mean recall over categories with a known
-      positive, `of1` the F1 of pooled counts, both at probability 0.5. A category of which nothing
-      is predicted has precision 0.
+      positive, `of1` the F1 of pooled counts, where a category is called present from its
+      threshold on. A category of which nothing is predicted has precision 0.
 
-    In a bootstrap draw the means go over the categories that the draw has.
+    In a bootstrap draw the means go over the categories that the draw has; the interval of
+    `undefined_categories` says how many the draws leave out.
 
     Args:
         categories: names by id.
+        thresholds: category → from which probability on it is called present, as the model has
+            them. 0.5 for one that is not named, and for None: `cf1` and `of1` count every category,
+            also one that the model does not decide.
+
+    Raises:
+        InvalidMetricInput: a threshold is negative or not finite, or of no category.
     """
 
     primary = "map"
-    lower_is_better = frozenset({"ece", "brier"})
+    lower_is_better = frozenset({"ece", "brier", UNDEFINED})
 
-    def __init__(self, categories: Sequence[str]) -> None:
+    def __init__(
+        self, categories: Sequence[str], thresholds: Mapping[str, float | None] | None = None
+    ) -> None:
         super().__init__()
         self.categories = tuple(categories)
+        self.thresholds = _each(self.categories, thresholds or {})
         self._score_BC: list[Floats] = []
         self._target_BC: list[npt.NDArray[np.int8]] = []
         self._group_B: list[str] = []
@@ -85,10 +100,11 @@ class TagsMetric(GroupSums):
         score_BC = np.where(state_BC == -1, 0.0, score_BC)
         self._score_BC.append(score_BC)
         self._target_BC.append(state_BC.astype(np.int8))
+        said_BC = decide_tags(score_BC, self.thresholds) == PRESENT
         names = [groups[index] for index in known]
         self._group_B.extend(names)
         for row, name in enumerate(names):
-            self._add(name, _entry_sums(score_BC[row], state_BC[row]))
+            self._add(name, _entry_sums(score_BC[row], state_BC[row], said_BC[row]))
 
     def merge(self, other: Self) -> Self:
         """A new metric of both parts' samples; both parts stay as they are."""
@@ -109,16 +125,22 @@ class TagsMetric(GroupSums):
         ap_CR, auc_CR = np.full((2, count, len(weights_RG)), np.nan)
         for c in range(count):
             known_B = target_BC[:, c] != -1
-            ap_CR[c], auc_CR[c] = _ranking(
+            ap_CR[c], auc_CR[c] = weighted_ranking(
                 score_BC[known_B, c], target_BC[known_B, c], group_B[known_B], weights_RG
             )
         scores |= {"map": mean_defined(ap_CR, 0), "auc": mean_defined(auc_CR, 0)}
+        # like every score it is undefined where nothing at all is known
+        missing_R = np.isnan(ap_CR).sum(axis=0)
+        scores[UNDEFINED] = np.where(np.isnan(scores["brier"]), np.nan, missing_R)
         for c, name in enumerate(self.categories):
             scores |= {f"ap.{name}": ap_CR[c], f"auc.{name}": auc_CR[c]}
         return scores
 
     def _settings(self) -> tuple[Any, ...]:
-        return (self.categories,)
+        return self.categories, self.thresholds
+
+    def _unit(self, key: str) -> str:
+        return "categories" if key == UNDEFINED else ""
 
     def _shape(self) -> tuple[int, ...]:
         return len(self.categories), 3 * BINS + 4
@@ -139,6 +161,23 @@ class TagsMetric(GroupSums):
         return scores
 
 
+def _each(categories: tuple[str, ...], thresholds: Mapping[str, float | None]) -> tuple[float, ...]:
+    """A threshold for every category."""
+    for name, cut in thresholds.items():
+        if name not in categories:
+            raise InvalidMetricInput(
+                f"there is a threshold of '{name}', which is no category.",
+                remedy=f"Closest: {closest(name, categories)}.",
+            )
+        if cut is not None and not 0 <= cut < np.inf:
+            raise InvalidMetricInput(
+                f"the threshold of '{name}' is {cut}, expected a probability.",
+                remedy="Give a number from 0 to 1, or None where none can be told.",
+            )
+    found = [thresholds.get(name) for name in categories]
+    return tuple(USUAL_THRESHOLD if cut is None else float(cut) for cut in found)
+
+
 def _check_values(score_BC: Floats, state_BC: Array) -> None:
     known_BC = state_BC != -1
     valid_BC = (score_BC >= 0) & (score_BC <= 1) & np.isin(state_BC, (0, 1))
@@ -152,16 +191,15 @@ def _check_values(score_BC: Floats, state_BC: Array) -> None:
         )
 
 
-def _entry_sums(score_C: Floats, state_C: Array) -> Floats:
+def _entry_sums(score_C: Floats, state_C: Array, said_C: Array) -> Floats:
     """What one image adds, by category: bins (entries, scores, positives), error, decisions."""
     sums_CS = np.zeros((len(score_C), 3 * BINS + 4))
     c = np.flatnonzero(state_C != -1)
-    score, positive = score_C[c], state_C[c] == 1
+    score, positive, said = score_C[c], state_C[c] == 1, said_C[c]
     bin_ = np.minimum((score * BINS).astype(np.int64), BINS - 1)
     sums_CS[c, bin_] = 1.0
     sums_CS[c, BINS + bin_] = score
     sums_CS[c, 2 * BINS + bin_] = positive
-    said = score >= 0.5
     decisions = ((score - positive) ** 2, said & positive, said & ~positive, ~said & positive)
     sums_CS[c, 3 * BINS :] = np.stack(decisions, axis=1)
     return sums_CS
@@ -186,35 +224,3 @@ def _cf1(hit_RC: Floats, false_RC: Floats, missed_RC: Floats) -> Floats:
     recall_R, precision_R = mean_defined(recall_RC), mean_defined(precision_RC)
     f1_R = np.nan_to_num(ratio(2 * precision_R * recall_R, precision_R + recall_R))
     return np.where(np.isnan(recall_R), np.nan, f1_R)
-
-
-def _ranking(
-    score_N: Floats, target_N: Array, group_N: npt.NDArray[np.intp], weights_RG: Floats
-) -> tuple[Floats, Floats]:
-    """Average precision and area under the ROC curve of one category, for every weighting.
-
-    Sorted once; equal scores are one step of the curves. NaN without positives or negatives.
-    """
-    ap_R, auc_R = np.full((2, len(weights_RG)), np.nan)
-    if not (target_N == 1).any() or not (target_N == 0).any():
-        return ap_R, auc_R
-    order = np.argsort(-score_N, kind="stable")
-    sorted_N = score_N[order]
-    last_K = np.append(np.flatnonzero(np.diff(sorted_N)), len(sorted_N) - 1)
-    positive_N, group_N = target_N[order] == 1, group_N[order]
-    rows = max(1, BLOCK // len(order))
-    for start in range(0, len(weights_RG), rows):
-        block = slice(start, start + rows)
-        weight_RN = weights_RG[block][:, group_N]
-        hit_RK = np.cumsum(weight_RN * positive_N, axis=1)[:, last_K]
-        total_RK = np.cumsum(weight_RN, axis=1)[:, last_K]
-        false_RK = total_RK - hit_RK
-        hits_R, falses_R = hit_RK[:, -1], false_RK[:, -1]
-        step_RK = np.diff(hit_RK, axis=1, prepend=0.0)
-        # a draw may leave the first scores without weight; their step is 0, so is their part
-        precision_RK = np.divide(hit_RK, total_RK, out=np.zeros_like(hit_RK), where=total_RK > 0)
-        defined_R = (hits_R > 0) & (falses_R > 0)
-        area_R = (np.diff(false_RK, axis=1, prepend=0.0) * (hit_RK - step_RK / 2)).sum(1)
-        ap_R[block] = np.where(defined_R, ratio((step_RK * precision_RK).sum(1), hits_R), np.nan)
-        auc_R[block] = np.where(defined_R, ratio(area_R, hits_R * falses_R), np.nan)
-    return ap_R, auc_R

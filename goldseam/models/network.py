@@ -34,7 +34,7 @@ class InitialNetwork(nn.Module):
         channels: dense task → channels of its head.
 
     Raises:
-        InvalidConfig: a task's kind cannot be trained.
+        InvalidConfig: a task's kind cannot be trained, or its name cannot be kept.
     """
 
     mean_3: Tensor
@@ -55,6 +55,11 @@ class InitialNetwork(nn.Module):
         self.dense = tuple(name for name, task in tasks.items() if task.kind in DENSE)
         self.tagged = tuple(name for name, task in tasks.items() if task.kind is Kind.TAGS)
         for name, task in tasks.items():
+            if hasattr(nn.ModuleDict, name):
+                raise InvalidConfig(
+                    f"task '{name}' has the name of a part of every network.",
+                    remedy=f"Rename it in dataset.yaml and its column, such as '{name}_task'.",
+                )
             if name in (*self.dense, *self.tagged):
                 continue
             kinds = ", ".join(kind.value for kind in (*DENSE, Kind.TAGS))
@@ -119,7 +124,18 @@ class InitialNetwork(nn.Module):
         return starts, pooled_BZ
 
     def _tag_predictions(self, pooled_BZ: Tensor) -> dict[str, Tensor]:
-        return {task: head(pooled_BZ).float().sigmoid() for task, head in self.tags.items()}
+        found: dict[str, Tensor] = {}
+        for task, head in self.tags.items():
+            logits_BC = head(pooled_BZ).float()
+            curves = self.preprocessing.tag_curves.get(task, {})
+            if not curves:
+                found[task] = logits_BC.sigmoid()
+                continue
+            columns = zip(self.tasks[task].categories, logits_BC.unbind(dim=1), strict=True)
+            found[task] = torch.stack(
+                [curves[c](x_B) if c in curves else x_B.sigmoid() for c, x_B in columns], dim=1
+            )
+        return found
 
 
 def _mean(x_BDHW: Tensor) -> Tensor:

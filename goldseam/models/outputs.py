@@ -4,26 +4,70 @@ Shapes: B batch, K labeled images of a task, C_t channels of task t, H and W pix
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
+from typing import Annotated, Self
 
 import pydantic
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from goldseam.dataset.decisions import USUAL_THRESHOLD
 from goldseam.dataset.schema import Kind, Task
 
 DENSE = (Kind.SEGMENTATION, Kind.BOUNDARY, Kind.SALIENCY, Kind.REGRESSION, Kind.NORMALS)
 NORMAL_CHANNELS = 3
+# category → from which probability on it is called present; None where that cannot be told
+Thresholds = dict[str, Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] | None]
+
+
+class TagCurve(pydantic.BaseModel):
+    """A category's logits into probabilities, where a sigmoid does not fit.
+
+    Attributes:
+        logits: ascending knots; beyond them the ends hold, between them a line.
+        probabilities: at the knots, non-decreasing, strictly between 0 and 1.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    logits: tuple[float, ...] = pydantic.Field(min_length=1)
+    probabilities: tuple[Annotated[float, pydantic.Field(gt=0, lt=1)], ...]
+
+    @pydantic.model_validator(mode="after")
+    def _ascends(self) -> Self:
+        pairs = zip(self.logits, self.logits[1:], strict=False)
+        shares = zip(self.probabilities, self.probabilities[1:], strict=False)
+        if (
+            len(self.logits) != len(self.probabilities)
+            or any(not low < high for low, high in pairs)
+            or any(low > high for low, high in shares)
+        ):
+            raise ValueError("a curve has ascending logits and as many non-decreasing shares")
+        return self
+
+    def __call__(self, logit_B: Tensor) -> Tensor:
+        """Probabilities; a sum of ramps, which any export can express."""
+        made_B = torch.full_like(logit_B, self.probabilities[0])
+        knots = list(zip(self.logits, self.probabilities, strict=True))
+        for (start, low), (end, high) in itertools.pairwise(knots):
+            if high > low:
+                made_B = made_B + (high - low) * ((logit_B - start) / (end - start)).clamp(0, 1)
+        return made_B
 
 
 class Preprocessing(pydantic.BaseModel):
-    """What is done to pixels and values before the network sees them; part of every checkpoint.
+    """What is done to pixels and values around the network; part of every checkpoint.
 
     Attributes:
         mean: of each channel, for images in [0, 1].
         std: of each channel.
         values: regression task → (center, spread) of its known training values.
+        tag_curves: tags task → category → the map of its logits; all others pass a sigmoid.
+        tag_thresholds: tags task → category → from which probability on it is called present; 1 or
+            more is never. None where known labels cannot tell: then nothing is decided. For a
+            category that is not named nobody chose one, and 0.5 is taken.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -31,10 +75,21 @@ class Preprocessing(pydantic.BaseModel):
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     values: dict[str, tuple[float, float]] = {}
+    tag_curves: dict[str, dict[str, TagCurve]] = {}
+    tag_thresholds: dict[str, Thresholds] = {}
 
     def scale_of(self, task: str) -> tuple[float, float]:
         """(center, spread) of a regression task; (0, 1) where nothing was measured."""
         return self.values.get(task, (0.0, 1.0))
+
+    def thresholds_of(self, tasks: Mapping[str, Task]) -> dict[str, Thresholds]:
+        """Tags task → the threshold of every category, in their order; None: no decision."""
+        found: dict[str, Thresholds] = {}
+        for name, task in tasks.items():
+            if task.kind is Kind.TAGS:
+                chosen = self.tag_thresholds.get(name, {})
+                found[name] = {c: chosen.get(c, USUAL_THRESHOLD) for c in task.categories}
+        return found
 
 
 @dataclasses.dataclass

@@ -46,7 +46,7 @@ class Combined:
         given = model.draw_given(batch.targets, batch.known, context.generator)
         with context.autocast():
             output = model(images, computed, context.generator, given=given)
-        losses = self.loss(output, batch.targets, batch.known, context.share)
+        losses = self.loss(output, batch.targets, batch.known, context.share, context.place(batch))
         seen = Seen(model, output)
         found: dict[str, Tensor] = {}
         for term in self.terms:

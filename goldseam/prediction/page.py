@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from goldseam.dataset.schema import Kind, Task
-from goldseam.page import amount, percent, render
+from goldseam.page import amount, count, percent, render
 from goldseam.prediction.writing import Prediction
 from goldseam.storage.atomic import write_text
 
@@ -12,6 +12,7 @@ PAGE_FILE = "index.html"
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN_IMAGES = 200
 SHOWN_TAGS = 8
+STATES = {True: "present:", None: "no threshold, not decided:", False: "absent:"}
 
 
 def write_page(
@@ -51,6 +52,20 @@ def _sentences(image: Prediction, tasks: Mapping[str, Task]) -> dict[str, str]:
         unit = tasks[task].unit or ""
         said[task] = f"{amount(low, unit)} to {amount(high, unit)}, on average {amount(mean, unit)}"
     for task, tags in image.tags.items():
-        likely = sorted(tags.items(), key=lambda pair: -pair[1])[:SHOWN_TAGS]
-        said[task] = ", ".join(f"{name} {percent(p, 0)}" for name, p in likely)
+        said[task] = _tags_sentence(tags, image.present[task])
     return said
+
+
+def _tags_sentence(tags: Mapping[str, float], present: Mapping[str, bool | None]) -> str:
+    """What is called present, what is not decided, and what is absent; the likeliest of each."""
+    parts = []
+    for state, title in STATES.items():
+        names = [name for name, said in present.items() if said is state]
+        if not names and state is not True:
+            continue
+        likely = sorted(names, key=lambda name: -tags[name])
+        shown = ", ".join(f"{name} {percent(tags[name], 0)}" for name in likely[:SHOWN_TAGS])
+        more = len(names) - SHOWN_TAGS
+        tail = f" and {count(more)} more" if more > 0 else ""
+        parts.append(f"{title} {shown or 'nothing'}{tail}")
+    return "; ".join(parts)

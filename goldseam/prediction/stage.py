@@ -14,6 +14,7 @@ from goldseam.dataset.codecs import Array
 from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import GoldseamError, InvalidConfig, MissingInput
 from goldseam.models.checkpoint import CheckpointConfig, load_checkpoint
+from goldseam.models.outputs import Thresholds
 from goldseam.prediction.config import PredictConfig
 from goldseam.prediction.maps import map_format
 from goldseam.prediction.page import write_page
@@ -49,6 +50,8 @@ class Predictions:
         stride: px; pictures and tiles were padded to its multiples.
         tasks: what was predicted: kind, categories, unit, camera axes.
         map_meanings: dense task → how to read a pixel of its map.
+        tag_thresholds: tags task → category → from which probability on it was called present; None
+            where nothing is decided. 0.5 where nobody chose one.
         images: one entry a picture.
         skipped: pictures that could not be read, with `skip_faulty`.
     """
@@ -61,6 +64,7 @@ class Predictions:
     stride: int
     tasks: dict[str, Task]
     map_meanings: dict[str, str]
+    tag_thresholds: dict[str, Thresholds] = dataclasses.field(default_factory=dict)
     images: tuple[Prediction, ...]
     skipped: tuple[Skipped, ...] = ()
 
@@ -119,6 +123,7 @@ def predict(
     require_place(out, PREDICTIONS_FILE, replace=replace)
     checkpoint = CheckpointConfig.read(model)
     tasks = checkpoint.chosen(config.tasks)
+    thresholds = checkpoint.preprocessing.thresholds_of(tasks)
     found = find_inputs(inputs, split=config.split)
     if not len(found):
         raise InvalidConfig("there is no picture to predict.", remedy="Name at least one picture.")
@@ -129,7 +134,13 @@ def predict(
         with progress("predict", len(found)) as step:
             images = []
             for source, image_HW3, strips in predictor.over(pictures):
-                images.append(_write_one(source, image_HW3, strips, folder, tasks, config))
+                images.append(
+                    _write_one(
+                        *(source, image_HW3, strips, folder, tasks),
+                        thresholds=thresholds,
+                        config=config,
+                    )
+                )
                 step(note=source.name)
         result = Predictions(
             goldseam=__version__,
@@ -138,6 +149,7 @@ def predict(
             options=config,
             stride=predictor.stride,
             tasks=tasks,
+            tag_thresholds=thresholds,
             map_meanings={
                 name: map_format(task).meaning
                 for name, task in tasks.items()
@@ -200,11 +212,15 @@ def _write_one(
     strips: Iterable[Strip],
     folder: Path,
     tasks: Mapping[str, Task],
+    *,
+    thresholds: Mapping[str, Thresholds],
     config: PredictConfig,
 ) -> Prediction:
     size = (image_HW3.shape[0], image_HW3.shape[1])
     with contextlib.ExitStack() as files:
-        writer = PredictionWriter(folder, source.name, size, tasks, config, files)
+        writer = PredictionWriter(
+            *(folder, source.name, size, tasks), thresholds=thresholds, config=config, files=files
+        )
         for strip in strips:
             writer.write(strip)
         return writer.finish(image_HW3, source.place)

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from goldseam.dataset.codecs import Array
+from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, Array
+from goldseam.dataset.decisions import decide_tags
 from goldseam.dataset.schema import Kind, Task
+from goldseam.models.outputs import Thresholds
 from goldseam.prediction.config import PredictConfig
 from goldseam.prediction.maps import MapWriter, map_format
 from goldseam.prediction.pictures import draw_prediction
@@ -26,6 +28,7 @@ CERTAIN = 0.5
 JPEG_QUALITY = 88
 # a ZIP entry carries a date; one date for all makes equal predictions equal bytes
 EPOCH = (1980, 1, 1, 0, 0, 0)
+SAID = {PRESENT: True, ABSENT: False, UNKNOWN: None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,8 @@ class Prediction:
             `{"present": share}` of the pixels with a probability of at least 0.5.
         ranges: regression task → smallest, mean and largest value, in the task's unit.
         tags: tags task → category → probability.
+        present: tags task → category → whether it is called present by its threshold; None where
+            the model has no threshold: nothing is decided.
     """
 
     name: str
@@ -58,6 +63,13 @@ class Prediction:
     shares: dict[str, dict[str, float]]
     ranges: dict[str, tuple[float, float, float]]
     tags: dict[str, dict[str, float]]
+    present: dict[str, dict[str, bool | None]] = dataclasses.field(default_factory=dict)
+
+
+def called_present(probability_C: Array, thresholds: Thresholds) -> dict[str, bool | None]:
+    """Category → whether it is called present; None where nothing is decided."""
+    states = decide_tags(probability_C, list(thresholds.values()))
+    return dict(zip(thresholds, (SAID[state] for state in states.tolist()), strict=True))
 
 
 class PredictionWriter:
@@ -68,6 +80,7 @@ class PredictionWriter:
         name: of the picture's files.
         size: (height, width) px.
         tasks: what is predicted.
+        thresholds: tags task → category → from which probability on it is called present.
         config: options.
         files: the stack on which open files are closed, also after an error.
     """
@@ -78,11 +91,13 @@ class PredictionWriter:
         name: str,
         size: tuple[int, int],
         tasks: Mapping[str, Task],
+        *,
+        thresholds: Mapping[str, Thresholds],
         config: PredictConfig,
         files: contextlib.ExitStack,
     ) -> None:
         self._folder, self._name, self._size = folder, name, size
-        self._tasks, self._config = tasks, config
+        self._tasks, self._thresholds, self._config = tasks, thresholds, config
         self._every = -(-max(size) // config.picture_side)
         self._maps: dict[str, MapWriter] = {}
         self._map_files: dict[str, str] = {}
@@ -174,6 +189,10 @@ class PredictionWriter:
             ranges=self._ranges(),
             tags={
                 task: dict(zip(self._tasks[task].categories, found_C.tolist(), strict=True))
+                for task, found_C in self._tags.items()
+            },
+            present={
+                task: called_present(found_C, self._thresholds[task])
                 for task, found_C in self._tags.items()
             },
         )

@@ -4,7 +4,7 @@
 own. Every wrong key is named with its line and the nearest right one.
 """
 
-from goldseam.recipe.checking import parse_recipe, section_of
+from goldseam.recipe.checking import parse_recipe, require_splits, section_of
 from goldseam.recipe.loading import load_recipe, resolve_section
 from goldseam.recipe.parameters import as_struct, from_struct, page_options, task_sections
 from goldseam.recipe.sections import (
@@ -14,6 +14,7 @@ from goldseam.recipe.sections import (
     DatasetSection,
     PartialRecipe,
     Recipe,
+    TagsRecipe,
 )
 
 __all__ = [
@@ -23,11 +24,13 @@ __all__ = [
     "DatasetSection",
     "PartialRecipe",
     "Recipe",
+    "TagsRecipe",
     "as_struct",
     "from_struct",
     "load_recipe",
     "page_options",
     "parse_recipe",
+    "require_splits",
     "resolve_section",
     "section_of",
     "task_sections",

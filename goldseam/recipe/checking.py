@@ -1,12 +1,17 @@
 """Checking recipes: every wrong key is named with its line and the nearest right one."""
 
+import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pydantic
 
-from goldseam.errors import InvalidRecipe, closest
+from goldseam.dataset.schema import DatasetInfo
+from goldseam.errors import InvalidConfig, InvalidRecipe, closest
 from goldseam.recipe.sections import DEFAULT, RECIPES, AnyRecipe
+
+# keys that name a split; `finetune.held_out` may name one that is not there
+SPLIT_KEYS = (("finetune", "split"), ("finetune", "random_split"), ("evaluate", "split"))
 
 
 def recipe_model(body: Any, where: str = "recipe") -> type[AnyRecipe]:
@@ -53,10 +58,10 @@ def section_of(recipe: AnyRecipe, name: str) -> Any:
     Raises:
         InvalidRecipe: recipes of this pipeline have no such section.
     """
-    keys = _sections(type(recipe))
+    keys = _names(type(recipe))
     if name in keys:
         return getattr(recipe, keys[name])
-    others = " or ".join(other for other, model in RECIPES.items() if name in _sections(model))
+    others = " or ".join(other for other, model in RECIPES.items() if name in _names(model))
     raise InvalidRecipe(
         f"the recipe '{recipe.name}' is for {recipe.pipeline}, which has no section '{name}'.",
         remedy=f"Name a recipe for {others}, or leave --recipe out."
@@ -65,7 +70,23 @@ def section_of(recipe: AnyRecipe, name: str) -> Any:
     )
 
 
-def _sections(model: type[AnyRecipe]) -> dict[str, str]:
+def require_splits(recipe: AnyRecipe, info: DatasetInfo) -> None:
+    """Refuse a recipe that names a split which the dataset lacks, before anything is learned.
+
+    Raises:
+        InvalidConfig: names the key.
+    """
+    for section, key in SPLIT_KEYS:
+        options = getattr(recipe, section, None)
+        split = getattr(options, key, "")
+        if split and split not in info.splits:
+            raise InvalidConfig(
+                f"{section}.{key}: the dataset '{info.name}' has no split '{split}'.",
+                remedy=f"It has {', '.join(info.splits)}.",
+            )
+
+
+def _names(model: type[pydantic.BaseModel]) -> dict[Any, str]:
     """Name in the file → name in the model."""
     return {field.alias or key: key for key, field in model.model_fields.items()}
 
@@ -74,31 +95,64 @@ def describe(
     recipe: type[AnyRecipe], problem: Any, where: str, lines: Mapping[tuple[str, ...], int]
 ) -> str:
     """One thing that is wrong, with its line and the nearest right key."""
-    path = tuple(str(part) for part in problem["loc"])
+    path, models = _follow(recipe, problem["loc"])
+    kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        path = (*path, problem["ctx"]["discriminator"].strip("'"))
+        message = _which(
+            problem["ctx"].get("tag"), [tag for model in models for tag in _tags(model)]
+        )
     known = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
     place = f"{where}, line {known}" if known else where
     key = ".".join(path)
-    if problem["type"] == "extra_forbidden":
-        options = _keys_at(recipe, path[:-1])
+    if kind == "extra_forbidden":
+        options = [name for model in models for name in _names(model)]
         return f"{place}: no such key '{key}'; closest: {closest(path[-1], options)}."
-    if problem["type"] == "missing":
+    if kind == "missing":
         return f"{place}: key '{key}' is needed."
-    message = problem["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(problem["input"], Mapping) else f" (found {problem['input']!r})"
-    return f"{place}: key '{key}': {message}{shown}."
+    subject = f"key '{key}': " if key else ""  # what concerns several sections is about no one key
+    return f"{place}: {subject}{message}{shown}."
 
 
-def _keys_at(model: Any, path: Sequence[str]) -> list[str]:
-    """The keys that a section may have."""
-    for name in path:
-        fields = getattr(model, "model_fields", {})
-        found = next((f for key, f in fields.items() if name in (key, f.alias)), None)
-        if found is None:
-            return []
-        model = next(models_in(found.annotation), None)
-        if model is None:
-            return []
-    return [field.alias or key for key, field in getattr(model, "model_fields", {}).items()]
+def _follow(
+    recipe: type[AnyRecipe], place: Sequence[str | int]
+) -> tuple[tuple[str, ...], list[type[pydantic.BaseModel]]]:
+    """The place of a problem as the file has it, and the models that it leads to.
+
+    Returns:
+        Its keys, without the tags by which pydantic tells apart the members of a union; and what
+        may stand there. A key that no model has leads to those that lack it.
+    """
+    keys: list[str] = []
+    models: list[type[pydantic.BaseModel]] = [recipe]
+    for part in place:
+        tagged = [model for model in models if part in _tags(model)] if len(models) > 1 else []
+        if tagged:
+            models = tagged
+            continue
+        keys.append(str(part))
+        fields = [m.model_fields[_names(m)[part]] for m in models if part in _names(m)]
+        if fields:
+            models = [model for field in fields for model in models_in(field.annotation)]
+    return tuple(keys), models
+
+
+def _tags(model: type[pydantic.BaseModel]) -> list[Any]:
+    """What a union may know this model by: values of fields that have but one."""
+    options = [
+        typing.get_args(field.annotation)
+        for field in model.model_fields.values()
+        if typing.get_origin(field.annotation) is typing.Literal
+    ]
+    return [values[0] for values in options if len(values) == 1]
+
+
+def _which(tag: str | None, tags: Sequence[Any]) -> str:
+    """What is wrong with the key by which the members of a union are told apart."""
+    if tag is None:
+        return f"this key is needed: one of {', '.join(map(str, tags))}"
+    return f"there is no '{tag}'; closest: {closest(tag, tags)}"
 
 
 def models_in(annotation: Any) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from goldseam.dashboard.config import PublishConfig
 from goldseam.errors import InvalidRecipe
 from goldseam.recipe.checking import parse_recipe
-from goldseam.recipe.sections import AnyRecipe, PartialRecipe, Recipe
+from goldseam.recipe.sections import AnyRecipe, PartialRecipe, Recipe, TagsRecipe
 
 # what a run that trains leaves, and an audit does not
 BEYOND_AUDIT = ("pretrain", "train", "finetune", "scratch", "noisy_direct", "evaluate", "promote")
@@ -77,6 +77,6 @@ def page_options(body: Mapping[str, Any]) -> PublishConfig:
         recipe = from_struct(body)
     except InvalidRecipe:  # then that is what the page is about
         return PublishConfig()
-    if isinstance(recipe, Recipe | PartialRecipe):
+    if isinstance(recipe, Recipe | PartialRecipe | TagsRecipe):
         return recipe.publish
     return PublishConfig(left_out=BEYOND_AUDIT)

@@ -25,6 +25,8 @@ from goldseam.registry.config import PromoteConfig
 DEFAULT = "label_to_model"
 # what the plain baseline of partial labels does without
 BEYOND_PLAIN = ("diffusion", "derive", "derivations", "teacher", "consistency", "student")
+# half of one such mapping and half of another is neither
+WHOLE = ("network", "tags")
 
 
 class DatasetSection(StageConfig):
@@ -48,10 +50,7 @@ class DatasetSection(StageConfig):
     @classmethod
     def _whole_numbers(cls, options: dict[str, Any]) -> dict[str, Any]:
         # Kubeflow Pipelines hands every number on as a float
-        return {
-            key: int(value) if isinstance(value, float) and value.is_integer() else value
-            for key, value in options.items()
-        }
+        return {key: _whole(value) for key, value in options.items()}
 
     @pydantic.model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -180,17 +179,54 @@ class PartialRecipe(AnyRecipe):
         It trains as long as the model and its student together.
         """
         train = _mapping(body, "train")
-        steps = [_steps(train), _mapping(train, "student").get("steps", 0)]
-        if all(isinstance(count, int | float) for count in steps):
-            optimizer = _mapping(_mapping(body, "scratch"), "optimizer")
-            optimizer.setdefault("steps", sum(steps))
-        plain = {key: value for key, value in train.items() if key not in BEYOND_PLAIN}
-        _fill(_mapping(body, "scratch"), plain | {"derive": "none"})
-        _mapping(body, "evaluate").setdefault("baselines", ["scratch"])
-        left_out = list(cls.model_fields["publish"].default.left_out)
-        _mapping(body, "publish").setdefault("left_out", left_out)
+        _share_plain(body, train)
+        _share_defaults(body, cls)
         learning = [train, _mapping(body, "scratch")]
         _share_with_learning(body, learning, predicting=("evaluate",))
+
+
+class TagsRecipe(AnyRecipe):
+    """A run of `tags_to_model`: tags known in part, and heads repaired on what is known.
+
+    Attributes:
+        train: the model; its `loss.tags` says what an unknown tag counts for.
+        finetune: the repair of each category's head, on its known tags alone.
+        scratch: options of the baseline, for which an unknown tag counts for nothing. What it does
+            not say it has from `train`, key by key, without what makes that more than plain, and
+            with the steps of the model and its student together. A `network` or `loss.tags` of its
+            own is whole.
+    """
+
+    pipeline: Literal["tags_to_model"]
+    network: NetworkConfig = NetworkConfig()
+    train: TrainConfig = TrainConfig(tasks=("tags",))
+    finetune: FinetuneConfig = FinetuneConfig()
+    scratch: TrainConfig
+    evaluate: EvaluateConfig = EvaluateConfig(baselines=("trained", "scratch"))
+    promote: PromoteConfig = PromoteConfig()
+    publish: PublishConfig = PublishConfig(left_out=("pretrain", "noisy_direct"))
+
+    @classmethod
+    def share(cls, body: dict[str, Any]) -> None:
+        """Network, seed and device; the baseline has the options of `train` that are plain."""
+        train = _mapping(body, "train")
+        train.setdefault("tasks", list(cls.model_fields["train"].default.tasks))
+        if isinstance(train["tasks"], list | tuple) and len(train["tasks"]) == 1:
+            _mapping(body, "finetune").setdefault("task", train["tasks"][0])
+        _mapping(_mapping(body, "scratch"), "loss").setdefault("tags", {"name": "ignore"})
+        _share_plain(body, train)
+        _share_defaults(body, cls)
+        learning = [train, _mapping(body, "scratch")]
+        _share_with_learning(body, learning, predicting=("finetune", "evaluate"))
+
+    @pydantic.model_validator(mode="after")
+    def _repairs_what_is_trained(self) -> Self:
+        if self.finetune.task not in self.train.tasks:
+            raise ValueError(
+                f"finetune.task is '{self.finetune.task}', which train.tasks does not name: "
+                f"{', '.join(self.train.tasks)}"
+            )
+        return self
 
 
 class AuditRecipe(AnyRecipe):
@@ -208,6 +244,7 @@ class AuditRecipe(AnyRecipe):
 RECIPES: dict[str, type[AnyRecipe]] = {
     "label_to_model": Recipe,
     "partial_to_model": PartialRecipe,
+    "tags_to_model": TagsRecipe,
     "label_audit": AuditRecipe,
 }
 
@@ -225,18 +262,41 @@ def share(body: Mapping[str, Any], model: type[AnyRecipe]) -> dict[str, Any]:
     return shared
 
 
+def _share_plain(body: dict[str, Any], train: dict[str, Any]) -> None:
+    """Give the baseline the options of `train` that are plain.
+
+    It trains as long as the model and its student together.
+    """
+    scratch = _mapping(body, "scratch")
+    steps = [_steps(train), _mapping(train, "student").get("steps", 0)]
+    if all(isinstance(count, int | float) for count in steps):
+        _mapping(scratch, "optimizer").setdefault("steps", sum(steps))
+    plain = {key: value for key, value in train.items() if key not in BEYOND_PLAIN}
+    _fill(scratch, plain | {"derive": "none"})
+
+
 def _fill(section: dict[str, Any], plain: Mapping[str, Any]) -> None:
-    """Give a section what it does not say, key by key; a network is taken whole or not at all."""
+    """Give a section what it does not say, key by key; some mappings are taken whole or not."""
     for key, value in plain.items():
         inner = section.setdefault(key, copy.deepcopy(value))
-        if key != "network" and isinstance(inner, dict) and isinstance(value, Mapping):
+        if key not in WHOLE and isinstance(inner, dict) and isinstance(value, Mapping):
             _fill(inner, value)
+
+
+def _share_defaults(body: dict[str, Any], model: type[AnyRecipe]) -> None:
+    """What sections have by default in recipes of this pipeline, also where they say other keys."""
+    for name, key in (("evaluate", "baselines"), ("publish", "left_out")):
+        default = getattr(model.model_fields[name].default, key)
+        _mapping(body, name).setdefault(key, list(default))
 
 
 def _share_with_learning(
     body: dict[str, Any], learning: Sequence[dict[str, Any]], predicting: Sequence[str]
 ) -> None:
-    """Network, seed and device of the sections that learn; the device of those that predict."""
+    """Network, seed and device of the sections that learn; the device of those that predict.
+
+    `finetune` draws as well, and gets the seed.
+    """
     for section in learning:
         if "network" in body:
             section.setdefault("network", body["network"])
@@ -246,6 +306,17 @@ def _share_with_learning(
     for name in predicting:
         if "device" in body:
             _mapping(body, name).setdefault("device", body["device"])
+    if "finetune" in predicting and "seed" in body:
+        _mapping(body, "finetune").setdefault("seed", body["seed"])
+
+
+def _whole(value: Any) -> Any:
+    """A value of an option, its numbers whole where they can be."""
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _share_with_audit(shared: dict[str, Any]) -> None:

@@ -11,11 +11,12 @@ class Gate(StageConfig):
     """One condition on one metric of the pipeline's model; exactly one of the three is given.
 
     Attributes:
-        metric: `task.metric` or `task.metric.category`, as in the evaluation.
+        metric: `task.metric` or `task.metric.category`, as in the evaluation; `task.metric.*` is
+            every category of that metric, each of which must pass.
         at_least: the value must not be lower.
         at_most: the value must not be higher.
-        not_worse_than: another evaluated model (`champion`, `scratch`, `noisy_direct`); better is
-            higher or lower as the metric says.
+        not_worse_than: another evaluated model (`champion`, `scratch`, `noisy_direct`, `trained`);
+            better is higher or lower as the metric says.
         margin: how much worse than that model is still accepted, in the metric's unit.
     """
 
@@ -32,7 +33,14 @@ class Gate(StageConfig):
             raise ValueError("a gate has exactly one of at_least, at_most, not_worse_than")
         if self.margin and self.not_worse_than is None:
             raise ValueError("margin belongs to not_worse_than")
+        if "*" in ".".join(self.metric.split(".", 2)[:2]):
+            raise ValueError("'*' stands for the categories of one metric, such as tags.ap.*")
         return self
+
+    @property
+    def by_category(self) -> bool:
+        """Whether the condition is on every category of a metric."""
+        return self.metric.split(".", 2)[2:] == ["*"]
 
     @property
     def sentence(self) -> str:

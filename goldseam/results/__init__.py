@@ -12,6 +12,7 @@ from goldseam.results.audit import (
 )
 from goldseam.results.data import DatasetReference, FailedCheck, ValidationResult, Verdict
 from goldseam.results.estimate import Estimate
+from goldseam.results.finetuning import CategoryRepair, FinetuneResult, ScoreChange
 from goldseam.results.labels import (
     AnnotationPlan,
     BoxCoverage,
@@ -35,10 +36,8 @@ from goldseam.results.labels import (
     Strength,
 )
 from goldseam.results.models import (
-    CategoryRepair,
     EvaluationResult,
     Example,
-    FinetuneResult,
     GateDecision,
     ModelScores,
     PromotionResult,
@@ -84,6 +83,7 @@ __all__ = [
     "PromotionResult",
     "PseudoLabelAudit",
     "PublishResult",
+    "ScoreChange",
     "Strategy",
     "Strength",
     "TrainingResult",

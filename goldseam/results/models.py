@@ -33,49 +33,19 @@ class TrainingResult(Result):
 
 
 @dataclasses.dataclass(frozen=True)
-class CategoryRepair:
-    """What fine-tuning did to one category's classifier.
-
-    Attributes:
-        kept: True when the trained head was kept.
-        why: one sentence.
-        known_present: known positives in the training split.
-        known_absent: known negatives.
-        penalty: ridge penalty chosen by cross-validation; None when kept.
-        log_loss_before: cross-validated, per known label.
-        log_loss_after: the same of the repaired head.
-    """
-
-    category: str
-    kept: bool
-    why: str
-    known_present: int
-    known_absent: int
-    penalty: float | None
-    log_loss_before: float | None
-    log_loss_after: float | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FinetuneResult(Result):
-    """A model whose tag heads were repaired, in `checkpoint/`."""
-
-    stage: ClassVar[str] = "finetune"
-    task: str
-    categories: tuple[CategoryRepair, ...]
-
-
-@dataclasses.dataclass(frozen=True)
 class ModelScores:
     """The metrics of one model.
 
     Attributes:
         model_digest: of its checkpoint.
         metrics: `task.metric` or `task.metric.category` → estimate.
+        tag_thresholds: tags task → category → the model's own threshold, by which `cf1` and `of1`
+            were scored; 0.5 stood for None (the model does not decide) and for what is not named.
     """
 
     model_digest: str
     metrics: dict[str, Estimate]
+    tag_thresholds: dict[str, dict[str, float | None]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ import pydantic
 
 from goldseam.artifacts import StageConfig
 from goldseam.models.config import NetworkConfig
+from goldseam.trainer.tag_strategies import Ignore, TagStrategy
 
 
 class OptimizerConfig(StageConfig):
@@ -55,6 +56,8 @@ class LossConfig(StageConfig):
             share of the others and the other way round (published).
         normals: `cosine` is 1 - cosine; `l1` is the absolute difference of unit vectors, summed
             over their three components (published).
+        tags: what a tag that nobody labeled counts for: a label strategy, by its `name`, and its
+            options; see `goldseam.trainer.tag_strategies.config`. By default for nothing.
         weighting: `label` takes a task's mean over everything that is labeled in the batch, so
             that each labeled pixel counts the same; `image` takes the mean within each image,
             times tasks / labeled tasks of that image, over the number of images (published): an
@@ -73,6 +76,7 @@ class LossConfig(StageConfig):
     boundary_positive: float = pydantic.Field(default=3.0, gt=0)
     saliency: Literal["plain", "balanced"] = "plain"
     normals: Literal["cosine", "l1"] = "cosine"
+    tags: TagStrategy = Ignore()
     weighting: Literal["label", "image"] = "label"
     balance: Literal["fixed", "uncertainty", "gradient_norm"] = "fixed"
     balance_rate: float = pydantic.Field(default=0.025, gt=0)

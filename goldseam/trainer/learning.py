@@ -2,7 +2,7 @@
 
 import functools
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,16 +104,22 @@ def learn(
         with written_by_main(out, key) as folder:
             # a kill between the result and the renaming leaves both here: nothing is left to learn
             if not (folder / RESULT_FILE).is_file():
-                table = samples_from(TrainingTable(dataset, "train", tasks, cache=folder / "data"))
+                # what unsure entries count for is the loss' business, "nothing" too: taken for
+                # unknown, a strategy would make absent of them
+                table = samples_from(
+                    TrainingTable(dataset, "train", tasks, cache=folder / "data", unsure=True)
+                )
                 _require_labels(table.known)
                 model, transferred = _start(
                     dataset, specs, config, diffusion=diffusion, init=init, depth=depth
                 )
+                image_ids = _remembered_images(dataset, ("train",), config)
+                loss = _supervision(model, config, image_ids)
                 with recorded(what, key, config) as recorder:
                     state = fit(
                         what,
                         model.to(device),
-                        objective=objective_from(_supervision(model, config)),
+                        objective=objective_from(loss),
                         balance=build_balance(config.loss, specs),
                         batches_from=lambda step: _batches(table, config, step),
                         validate=lambda kept: _validate(kept, dataset, specs),
@@ -122,6 +128,7 @@ def learn(
                         state_folder=folder / "state",
                         transferred=transferred,
                         balance_rate=config.loss.balance_rate,
+                        memory=loss.memory,
                         recorder=recorder,
                         draw=lambda kept: {"validation": draw_sheet(kept, dataset, specs)},
                     )
@@ -170,7 +177,7 @@ def learn_rows(
         {name: np.array([known[s][name][rows[s]].any() for s in rows], bool) for name in tasks}
     )
     parts = [
-        TrainingTable(dataset, split, tasks, rows=labeled_M, cache=cache)
+        TrainingTable(dataset, split, tasks, rows=labeled_M, cache=cache, unsure=True)
         for split, rows_M in rows.items()
         if len(labeled_M := rows_M[np.any([known[split][t][rows_M] for t in tasks], axis=0)])
     ]
@@ -179,10 +186,11 @@ def learn_rows(
     preprocessing = measure_preprocessing(dataset, specs, rows)
     torch.manual_seed(config.loop.seed)
     model = MultitaskModel(ModelConfig(network=config.network), specs, preprocessing)
+    loss = _supervision(model, config, _remembered_images(dataset, rows, config))
     fit(
         what,
         model.to(choose_device(config.loop.device)),
-        objective=Supervised(_supervision(model, config)),
+        objective=Supervised(loss),
         balance=build_balance(config.loss, specs),
         batches_from=lambda step: _batches(table, config, step),
         validate=None,
@@ -190,6 +198,7 @@ def learn_rows(
         loop=config.loop,
         state_folder=state_folder,
         balance_rate=config.loss.balance_rate,
+        memory=loss.memory,
     )
     return model
 
@@ -253,11 +262,26 @@ def _as_learned(
     return Preprocessing(mean=theirs.mean, std=theirs.std, values=ours.values | scales)
 
 
-def _supervision(model: MultitaskModel, config: LearningConfig) -> MultitaskLoss:
+def _supervision(
+    model: MultitaskModel, config: LearningConfig, image_ids: Sequence[str]
+) -> MultitaskLoss:
     """The losses of known labels, and how much initial predictions count as training goes on."""
     diffusion = model.config.diffusion
     weight = 0.0 if diffusion is None else functools.partial(deep_supervision_at, diffusion)
-    return MultitaskLoss(model.tasks, config.loss, model.preprocessing.values, weight)
+    return MultitaskLoss(model.tasks, config.loss, model.preprocessing.values, weight, image_ids)
+
+
+def _remembered_images(
+    dataset: Dataset, splits: Iterable[str], config: LearningConfig
+) -> list[str]:
+    """The images of these splits, where a label strategy remembers any."""
+    if not config.loss.tags.remembers_images:
+        return []
+    return [
+        name
+        for split in splits
+        for name in dataset.table(split, ["image_id"]).column("image_id").to_pylist()
+    ]
 
 
 def _batches(table: SampleTable, config: LearningConfig, step: int) -> Iterator[Batch]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from goldseam.dataset.loading import Batch
 from goldseam.errors import Interrupted
@@ -48,6 +49,7 @@ def fit(
     state_folder: Path,
     transferred: tuple[str, ...] = (),
     balance_rate: float = 0.0,
+    memory: nn.Module | None = None,
     recorder: Recorder | None = None,
     draw: Draw | None = None,
 ) -> TrainingState:
@@ -68,6 +70,7 @@ def fit(
         state_folder: where states are kept; training goes on from the newest one there.
         transferred: parameters that came from pretraining.
         balance_rate: learning rate of what the balance learns.
+        memory: what the objective remembers from step to step; see `MultitaskLoss.memory`.
         recorder: takes the run's numbers and pictures.
         draw: pictures of the weights that are the best so far.
 
@@ -77,11 +80,14 @@ def fit(
     """
     if loop.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    balance.to(model.mean_3.device)
+    for part in (balance, memory or nn.Module()):
+        part.to(model.mean_3.device)
     optimizer = build_optimizer(
         model, optimization, transferred, balance=balance, balance_rate=balance_rate
     )
-    state = _last_state(state_folder, model, optimizer, balance, averaged=optimization.average > 0)
+    state = _last_state(
+        state_folder, model, optimizer, balance, memory, averaged=optimization.average > 0
+    )
     if loop.compile:
         twice = loop.log_gradients or isinstance(balance, GradientNormBalance)
         compile_parts(model, twice=twice)
@@ -157,12 +163,13 @@ def _last_state(
     model: MultitaskModel,
     optimizer: torch.optim.Optimizer,
     balance: Balance,
+    memory: nn.Module | None,
     *,
     averaged: bool,
 ) -> TrainingState:
     """The state from which training goes on; a first one where none is in the folder."""
     average = copy.deepcopy(model).eval().requires_grad_(False) if averaged else None
-    state = TrainingState(folder, model, average, optimizer, balance)
+    state = TrainingState(folder, model, average, optimizer, balance, memory)
     state.restore()
     distributed.wait_for_all()  # nobody writes a state before everybody has read the last one
     return state

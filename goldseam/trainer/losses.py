@@ -5,18 +5,22 @@ task's ignore value, NaN or -1; whatever stands under a pixel that does not coun
 any arithmetic, so that not even NaN times zero can pass.
 """
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from goldseam.dataset.schema import Kind, Task
 from goldseam.models.multitask import Output
 from goldseam.trainer.config import LossConfig
 from goldseam.trainer.distributed import anywhere, total, world_size
 from goldseam.trainer.reduction import Reduction, mean_over, within_images
+from goldseam.trainer.tag_strategies.building import build_tag_loss
+from goldseam.trainer.tag_strategies.states import TagContext
+from goldseam.trainer.tag_strategies.strategy import TagLoss
 
 
 def segmentation_loss(
@@ -115,14 +119,6 @@ def regression_loss(
     return reduce((standardized_KHW - target_KHW).abs(), counted_KHW)
 
 
-def tags_loss(logits_BC: Tensor, state_BC: Tensor, reduce: Reduction = mean_over) -> Tensor:
-    """Binary cross-entropy over entries that are present (1) or absent (0); -1 is never read."""
-    counted_BC = state_BC >= 0
-    truth_BC = torch.where(counted_BC, state_BC, 0).to(logits_BC)
-    loss_BC = F.binary_cross_entropy_with_logits(logits_BC, truth_BC, reduction="none")
-    return reduce(loss_BC, counted_BC)
-
-
 def normals_loss(
     normal_K3HW: Tensor,
     target_K3HW: Tensor,
@@ -147,8 +143,25 @@ def normals_loss(
     return reduce(loss_KHW, counted_KHW)
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where in a training a batch stands.
+
+    Attributes:
+        step: steps done before this one.
+        steps: of the whole training.
+        image_ids: of the batch.
+    """
+
+    step: int = 0
+    steps: int = 1
+    image_ids: Sequence[str] = ()
+
+
 class MultitaskLoss:
     """Every task's loss on its known labels; deep supervision also scores initial predictions.
+
+    Tags that nobody labeled may count as well, where the configuration has a strategy for them.
 
     Args:
         tasks: what the model predicts.
@@ -156,6 +169,10 @@ class MultitaskLoss:
         values: regression task → (center, spread) of its known training values.
         deep_supervision: weight of the initial predictions' loss, given the share of the training
             that is done; or one weight for all of it.
+        image_ids: of all training images; only strategies that remember images ask for them.
+
+    Attributes:
+        memory: what strategies remember of the images; to be saved with the training.
     """
 
     def __init__(
@@ -164,11 +181,22 @@ class MultitaskLoss:
         config: LossConfig,
         values: Mapping[str, tuple[float, float]],
         deep_supervision: Callable[[float], float] | float,
+        image_ids: Sequence[str] = (),
     ) -> None:
         self.tasks = tasks
         self.config = config
         self.values = values
         self.deep_supervision = deep_supervision
+        self._row_of = {name: row for row, name in enumerate(image_ids)}
+        self._tag_losses: dict[str, TagLoss] = {
+            name: build_tag_loss(
+                config.tags, categories=len(task.categories), images=len(self._row_of)
+            )
+            for name, task in tasks.items()
+            if task.kind is Kind.TAGS
+        }
+        # a list, since a task may have a name that a dictionary of modules does not take
+        self.memory = nn.ModuleList(self._tag_losses.values())
 
     def __call__(
         self,
@@ -176,6 +204,7 @@ class MultitaskLoss:
         targets: Mapping[str, Tensor],
         known: Mapping[str, Tensor],
         share: float = 0.0,
+        place: Place | None = None,
     ) -> dict[str, Tensor]:
         """The losses of a step by task, and `task.initial` for those before the denoiser.
 
@@ -184,6 +213,7 @@ class MultitaskLoss:
             targets: task → targets of the whole batch.
             known: task → bool B.
             share: of the training that is done, in [0, 1].
+            place: where in the training the batch stands; only label strategies ask for it.
         """
         weight = self.deep_supervision
         weight = weight(share) if callable(weight) else weight
@@ -207,9 +237,11 @@ class MultitaskLoss:
                 parts[f"{task}.initial"] = weight * loss
         for task, logits_BC in output.tags.items():
             if task in present:
-                state_BC = torch.where(known[task][:, None], targets[task], -1)
-                rows = torch.arange(len(state_BC), device=state_BC.device)
-                parts[task] = tags_loss(logits_BC.float(), state_BC, reduction(rows))
+                context = self._tag_context(task, known[task], place or Place())
+                rows = torch.arange(len(logits_BC), device=logits_BC.device)
+                parts[task] = self._tag_losses[task](
+                    logits_BC, targets[task], context, reduction(rows)
+                )
         # a batch may carry no label at all
         return parts or {"nothing": output.nothing()}
 
@@ -228,7 +260,9 @@ class MultitaskLoss:
         }
         for task in output.tags:
             labeled[task] = known[task]
-            counted[task] = known[task] & _says_something(self.tasks[task], targets[task])
+            counted[task] = known[task]
+            if not self._tag_losses[task].counts_unknown:
+                counted[task] = known[task] & _says_something(self.tasks[task], targets[task])
         if not labeled:
             return set(), set(), False
         pairs = torch.stack(
@@ -238,6 +272,13 @@ class MultitaskLoss:
         *flags, refined = anywhere([*some, bool(output.final)])
         present = {task for task, flag in zip(labeled, flags, strict=True) if flag}
         return present, {task for task, flag in zip(labeled, every, strict=True) if flag}, refined
+
+    def _tag_context(self, task: str, known_B: Tensor, place: Place) -> TagContext:
+        rows_B = None
+        if self._tag_losses[task].needs_rows and self._row_of and place.image_ids:
+            rows = [self._row_of[name] for name in place.image_ids]
+            rows_B = torch.tensor(rows, device=known_B.device)
+        return TagContext(place.step, place.steps, rows_B, labeled_B=known_B)
 
     def _reductions(self, known: Mapping[str, Tensor]) -> Callable[[Tensor], Reduction]:
         """Rows of a batch → how the losses of their pixels become one number."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from goldseam.dataset.batch import Batch
 from goldseam.models.multitask import MultitaskModel
-from goldseam.trainer.losses import MultitaskLoss
+from goldseam.trainer.losses import MultitaskLoss, Place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,10 @@ class StepContext:
     def share(self) -> float:
         """Share of the run that is done, in [0, 1)."""
         return self.step / self.steps
+
+    def place(self, batch: Batch) -> Place:
+        """Where in the run a batch stands, for label strategies."""
+        return Place(self.step, self.steps, batch.image_ids)
 
 
 class Objective(Protocol):
@@ -73,4 +77,4 @@ class Supervised:
         given = model.draw_given(batch.targets, batch.known, context.generator)
         with context.autocast():
             output = model(batch.images_BCHW, batch.known, context.generator, given=given)
-        return self.loss(output, batch.targets, batch.known, context.share)
+        return self.loss(output, batch.targets, batch.known, context.share, context.place(batch))

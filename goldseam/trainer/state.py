@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from goldseam.models.multitask import MultitaskModel
 from goldseam.storage.atomic import atomic_folder
@@ -42,7 +42,10 @@ class Progress:
 
 
 class TrainingState:
-    """Model, averaged model, optimizer, balance, best weights and progress, saved together."""
+    """Model, averaged model, optimizer, balance, best weights and progress, saved together.
+
+    And the memory of the losses, where they have one.
+    """
 
     def __init__(
         self,
@@ -51,12 +54,14 @@ class TrainingState:
         average: MultitaskModel | None,
         optimizer: torch.optim.Optimizer,
         balance: Balance,
+        memory: nn.Module | None = None,
     ) -> None:
         self.folder = folder
         self.model = model
         self.average = average
         self.optimizer = optimizer
         self.balance = balance
+        self.memory = nn.Module() if memory is None else memory
         self.best: dict[str, Tensor] = {}
         self.progress = Progress()
         self._saved: tuple[int, bool] | None = None
@@ -87,6 +92,8 @@ class TrainingState:
                 parts["average"] = self.average.state_dict()
             if balance := self.balance.state_dict():
                 parts["balance"] = balance
+            if memory := self.memory.state_dict():
+                parts["memory"] = memory
             for part, tensors in parts.items():
                 save_file(_flat(tensors), folder / f"{part}.safetensors")
             save_file(self._optimizer_tensors(), folder / "optimizer.safetensors")
@@ -111,6 +118,8 @@ class TrainingState:
             self.average.load_state_dict(load_file(folder / "average.safetensors"))
         if self.balance.state_dict():
             self.balance.load_state_dict(load_file(folder / "balance.safetensors"))
+        if self.memory.state_dict():
+            self.memory.load_state_dict(load_file(folder / "memory.safetensors"))
         self.best = load_file(folder / "best.safetensors")
         self._load_optimizer(load_file(folder / "optimizer.safetensors"))
         return True

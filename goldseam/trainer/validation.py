@@ -28,6 +28,8 @@ def score(
 ) -> dict[str, Metric]:
     """Metrics of every task that the model predicts, over all batches.
 
+    Tags are called present by the model's own thresholds, where it has them.
+
     Args:
         model: in evaluation mode.
         batches: of a held-out split.
@@ -35,7 +37,10 @@ def score(
         initial: score the predictions before the denoiser.
     """
     pairs = predicted_by(model.tasks, tasks)
-    metrics = {task: metric_for(tasks[task]) for task in pairs}
+    thresholds = model.preprocessing.tag_thresholds
+    metrics = {
+        task: metric_for(tasks[task], thresholds.get(source)) for task, source in pairs.items()
+    }
     device = next(model.parameters()).device
     for batch in batches:
         predictions = model.predict(batch.images_BCHW.to(device), initial=initial)

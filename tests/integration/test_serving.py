@@ -174,7 +174,8 @@ def test_server_is_predict(server: str, picture: Path, predicted: dict[str, np.n
         assert status == 200, answer
         assert len(answer["predictions"]) == 2
         for row in answer["predictions"]:
-            assert list(row) == list(TASKS)
+            assert list(row) == [*TASKS, "tags_present"]
+            assert row["tags_present"] == [p >= 0.5 for p in row["tags"]]
             for task, array in predicted.items():
                 found = np.array(row[task]) if task == "tags" else decode_array(row[task])
                 np.testing.assert_allclose(found, array, atol=1e-4, err_msg=task)

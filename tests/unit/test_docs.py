@@ -13,8 +13,10 @@ import typer
 import yaml
 
 from goldseam.cli.app import app
+from goldseam.finetuning.config import FinetuneConfig
 from goldseam.models.config import DiffusionConfig
 from goldseam.multitask.config import TrainConfig
+from goldseam.recipe.checking import models_in
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -149,15 +151,71 @@ def test_every_key_of_a_denoiser_and_of_training_is_in_a_table() -> None:
             assert section in told
 
 
+def test_every_key_of_finetuning_is_in_a_table() -> None:
+    assert {f"finetune.{key}" for key in FinetuneConfig.model_fields} <= {
+        key for _, key, _ in rows()
+    }
+
+
+def forms() -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Dotted key, value and stated options of the tables of options that have several forms."""
+    discriminator = None
+    for line in (ROOT / "docs" / "recipe.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if head := re.match(r"\| `([a-z_.]+)` \| its options and defaults \|", line):
+            discriminator = head[1]
+        elif not line.startswith("|"):
+            discriminator = None
+        elif discriminator and not line.startswith("| ---"):
+            options = dict(re.findall(r"`([a-z_]+)` (\[.*?\]|[^,]+)", cells[1]))
+            yield discriminator, cells[0].strip("`"), options
+
+
+def members(discriminator: str) -> dict[str, type[pydantic.BaseModel]]:
+    """What the value of a dotted key chooses from, by that value."""
+    place, _, key = discriminator.rpartition(".")
+    models = list(models_in(info_of(place).annotation))
+    return {str(model.model_fields[key].default): model for model in models}
+
+
+def test_tables_of_forms_state_all_options_and_their_defaults() -> None:
+    told: dict[str, set[str]] = {}
+    for discriminator, value, stated in forms():
+        told.setdefault(discriminator, set()).add(value)
+        model = members(discriminator)[value]
+        key = discriminator.rpartition(".")[2]
+        # what all forms have has a table of its own
+        defaults = {
+            name: plain(info.get_default(call_default_factory=True))
+            for name, info in model.model_fields.items()
+            if name not in (key, "uncertain")
+        }
+        read = {
+            name: None if text == "none" else yaml.safe_load(text) for name, text in stated.items()
+        }
+        assert read == defaults, (discriminator, value)
+    for discriminator in ("loss.tags.name", "finetune.objective.kind", "finetune.ranking.method"):
+        assert told[discriminator] == set(members(discriminator))
+
+
 def field(key: str) -> tuple[bool, Any]:
-    """Whether `TrainConfig` has a dotted key, and its default."""
+    """Whether a section has a dotted key, and its default."""
+    try:
+        return True, info_of(key).get_default(call_default_factory=True)
+    except KeyError:
+        return False, None
+
+
+def info_of(key: str) -> Any:
+    """What a dotted key of `TrainConfig` is, or one of `FinetuneConfig` below `finetune`."""
     model: Any = TrainConfig
-    for part in key.split("."):
-        if part not in getattr(model, "model_fields", {}):
-            return False, None
-        info = model.model_fields[part]
-        model = DiffusionConfig if part == "diffusion" else info.annotation
-    return True, info.get_default(call_default_factory=True)
+    if key.startswith("finetune."):
+        model, key = FinetuneConfig, key.removeprefix("finetune.")
+    *sections, last = key.split(".")
+    for section in sections:
+        # of several forms the first: what is looked up below them is in all
+        model = next(models_in(model.model_fields[section].annotation))
+    return model.model_fields[last]
 
 
 def plain(default: Any) -> Any:

@@ -15,14 +15,16 @@ from goldseam.recipe import (
     resolve_section,
     task_sections,
 )
-from goldseam.recipe.sections import PartialRecipe
+from goldseam.recipe.sections import PartialRecipe, TagsRecipe
 from goldseam.recipe_draft import draft_recipe, draft_sections
-from pipelines import label_audit, partial_to_model
+from pipelines import label_audit, partial_to_model, tags_to_model
 from pipelines.label_to_model import RECIPES
 from tests.unit.dataset.scenes import scene_info, scene_samples
 
 FOLDERS = [RECIPES]
-ALL_FOLDERS = [RECIPES, label_audit.RECIPES, partial_to_model.RECIPES]
+ALL_FOLDERS = [
+    RECIPES, label_audit.RECIPES, partial_to_model.RECIPES, tags_to_model.RECIPES
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -61,6 +63,7 @@ def test_what_stands_at_the_top_reaches_every_section_that_learns():
     assert {section.loop.device for section in sections} == {"cpu"}
     assert {section.network.decoder_width for section in sections} == {8}
     assert recipe.finetune.device == recipe.evaluate.device == "cpu"
+    assert recipe.finetune.seed == 5
 
 
 def test_a_section_may_differ_from_the_top():
@@ -90,6 +93,7 @@ def test_tiny_is_the_same_recipe_made_small(coast):
         ("train.transfer=hed", "'encoder', 'decoder' or 'heads'"),
         ("dataset.uri=here", "either 'build'"),
         ("promote.gates=[{metric: a}]", "exactly one of"),
+        ("promote.gates=[{metrik: a}]", "'promote.gates.0.metrik'; closest: metric"),
         ("seed", "has no '='"),
         ("train.tasks.x=1", "is no section"),
         ("validate.suite=nowhere.json", "no expectation suite"),
@@ -99,6 +103,56 @@ def test_every_wrong_key_is_named_with_the_nearest_right_one(override, message):
     with pytest.raises(GoldseamError) as caught:
         load_recipe("coast", [override], folders=FOLDERS)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        # a key of another form is no answer, however near
+        ("train.loss.tags={name: splc, rate: 1}", "'train.loss.tags.rate'; closest: name."),
+        ("train.loss.tags={name: large_loss, rat: 1}", "'train.loss.tags.rat'; closest: rate"),
+        ("finetune.objective={kind: cost, mis: 4}", "'finetune.objective.mis'; closest: miss"),
+        (
+            "finetune.ranking={method: published_ga, generatons: 3}",
+            "'finetune.ranking.generatons'; closest: method, score, population, crossover",
+        ),
+        (
+            "finetune.ranking={method: search, generatons: 3}",
+            "'finetune.ranking.generatons'; closest: generations",
+        ),
+        (
+            "train.loss.tags={name: ignore, uncertain: {polcy: ones}}",
+            "'train.loss.tags.uncertain.polcy'; closest: policy",
+        ),
+        (
+            "train.loss.tags={name: larg_loss}",
+            "'train.loss.tags.name': there is no 'larg_loss'; cl",
+        ),
+        (
+            "finetune.objective={beta: 1}",
+            "'finetune.objective.kind': this key is needed: one of f_",
+        ),
+        (
+            "finetune.ranking={method: search, elite: 0}",
+            "'finetune.ranking.elite': Input should be",
+        ),
+    ],
+)
+def test_a_wrong_key_of_an_option_with_forms_is_answered_for_its_form(override, message):
+    with pytest.raises(InvalidRecipe) as caught:
+        load_recipe("coast", [override], folders=FOLDERS)
+    assert message in caught.value.message
+
+
+def test_the_line_of_a_key_of_an_option_with_forms_is_named(tmp_path):
+    body = ["pipeline: tags_to_model", "dataset: {uri: d}", "train:", "  loss:", "    tags:"]
+    path = tmp_path / "r.yaml"
+    path.write_text("\n".join([*body, "      name: large_loss", "      rat: 0.1"]))
+    with pytest.raises(InvalidRecipe, match=r"line 7: no such key 'train\.loss\.tags\.rat'; "):
+        load_recipe(path)
+    path.write_text("\n".join([*body, "      name: large_los"]))
+    with pytest.raises(InvalidRecipe, match=r"line 6: key 'train\.loss\.tags\.name'"):
+        load_recipe(path)
 
 
 def test_the_line_in_the_file_is_named(tmp_path):
@@ -198,16 +252,15 @@ def test_a_small_form_that_is_no_set_of_keys_is_named(tmp_path, tiny):
         load_recipe(path, tiny=True)
 
 
-@pytest.mark.parametrize("pipeline", ["label_to_model", "partial_to_model", "label_audit"])
-def test_tasks_get_their_sections(tmp_path, monkeypatch, pipeline):
-    name = {"label_audit": "coast_audit", "partial_to_model": "rooms"}.get(pipeline, "coast")
+@pytest.mark.parametrize("name", ["coast", "rooms", "closet", "coast_audit"])
+def test_tasks_get_their_sections(tmp_path, monkeypatch, name):
     recipe = load_recipe(name, folders=ALL_FOLDERS)
     body = as_struct(recipe)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     sections = task_sections(body, tmp_path)
     assert sections["resolved"] == body
     assert sections["audit"] == body["audit"]
-    if pipeline == "label_audit":
+    if name == "coast_audit":
         assert "promote" not in sections
         return
     assert sections["scratch"] == as_struct(recipe).get("baselines", body)["scratch"]
@@ -268,3 +321,63 @@ def test_the_plain_baseline_trains_as_long_as_model_and_student(student, own, st
     assert scratch.optimizer.steps == steps
     assert scratch.optimizer.learning_rate == 0.5
     assert scratch.student.steps == 0
+
+
+TAGS = {"pipeline": "tags_to_model", "dataset": {"uri": "here"}}
+
+
+def test_a_recipe_of_tags_needs_its_data_alone():
+    recipe = parse_recipe(TAGS)
+    assert isinstance(recipe, TagsRecipe)
+    assert recipe.train.tasks == recipe.scratch.tasks == ("tags",)
+    assert recipe.finetune.task == "tags"
+    assert recipe.evaluate.baselines == ("trained", "scratch")
+    assert from_struct(as_struct(recipe)) == recipe
+
+
+def test_what_stands_at_the_top_of_a_recipe_of_tags_reaches_its_sections():
+    top = {"seed": 5, "device": "cpu", "network": {"decoder_width": 8}}
+    recipe = parse_recipe(TAGS | top)
+    assert recipe.train.loop.seed == recipe.scratch.loop.seed == recipe.finetune.seed == 5
+    assert recipe.train.network.decoder_width == recipe.scratch.network.decoder_width == 8
+    sections = (recipe.train.loop, recipe.scratch.loop, recipe.finetune, recipe.evaluate)
+    assert {section.device for section in sections} == {"cpu"}
+
+
+def test_only_known_tags_teach_the_baseline_of_tags():
+    strategy = {"name": "large_loss", "mode": "permanent", "rate": 0.01}
+    train = {
+        "tasks": ["findings"],
+        "optimizer": {"steps": 9, "learning_rate": 0.003},
+        "loss": {"tags": strategy, "weights": {"findings": 3}},
+    }
+    recipe = parse_recipe(TAGS | {"train": train})
+    assert recipe.finetune.task == "findings"
+    assert recipe.scratch.loss.tags.name == "ignore"
+    # what else was chosen holds for both
+    plain = recipe.scratch.loss.model_copy(update={"tags": recipe.train.loss.tags})
+    assert plain == recipe.train.loss
+    assert recipe.scratch.optimizer == recipe.train.optimizer
+    # a strategy of the baseline's own is not mixed with that of the model
+    own = parse_recipe(TAGS | {"train": train, "scratch": {"loss": {"tags": {"name": "splc"}}}})
+    assert own.scratch.loss.tags.name == "splc"
+    assert own.scratch.loss.weights == {"findings": 3}
+
+
+def test_what_is_repaired_is_trained():
+    with pytest.raises(InvalidRecipe) as caught:
+        parse_recipe(TAGS | {"finetune": {"task": "labels"}})
+    assert "recipe: finetune.task is 'labels', which train.tasks does not name: tags" in str(
+        caught.value
+    )
+    both = TAGS | {"train": {"tasks": ["cover", "tags"]}}
+    assert parse_recipe(both).finetune.task == "tags"
+
+
+def test_numbers_of_an_option_survive_at_any_depth():
+    def options(one, two):
+        return {"build": "closet", "options": {"size": 64.0, "tag_scheme": {"a": one, "b": [two]}}}
+
+    recipes = [parse_recipe(TAGS | {"dataset": options(*pair)}) for pair in ((1, 2), (1.0, 2.0))]
+    assert recipes[0].digest == recipes[1].digest
+    assert type(recipes[1].dataset.options["tag_scheme"]["b"][0]) is int

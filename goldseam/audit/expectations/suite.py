@@ -89,7 +89,8 @@ def _task_expectations(name: str, task: Task, sources: Sequence[str] | None) -> 
             _between(f"{name}_category_max", sentence, min_value=0, max_value=last),
         ]
     if task.kind is Kind.TAGS:
-        sentence = f"No category of {name} is both present and absent."
+        states = "two of present, absent and unsure" if task.unsure else "both present and absent"
+        sentence = f"No category of {name} is {states}."
         found.append(_between(f"{name}_contradictions", sentence, min_value=0, max_value=0))
     if task.kind is Kind.DETECTION:
         found += _box_expectations(name)

@@ -156,16 +156,17 @@ def _box_columns(column: pa.Array) -> "pd.DataFrame":
 
 
 def _tag_columns(column: pa.Array) -> "pd.DataFrame":
-    """Number of ids in each list, extremes of both, ids that stand in both lists."""
+    """Number of ids in each list, extremes of all, ids that stand in more than one."""
     import pandas as pd
 
     parts = []
-    for state in ("present", "absent"):
+    for state in (field.name for field in column.type):
         ids = pc.struct_field(column, state)
         image = pc.list_parent_indices(ids).to_numpy()
         parts.append(pd.DataFrame({"image": image, "id": pc.list_flatten(ids).to_numpy()}))
     every = pd.concat(parts).groupby("image")["id"]
-    both = parts[0].drop_duplicates().merge(parts[1].drop_duplicates()).groupby("image").size()
+    stated = pd.concat([part.drop_duplicates() for part in parts])
+    both = stated[stated.duplicated()].groupby("image").size()
     index = pd.RangeIndex(len(column))
     known = column.is_valid().to_numpy(zero_copy_only=False)
     contradictions = both.reindex(index, fill_value=0).astype("Int64").where(known)

@@ -9,10 +9,15 @@ from goldseam.cli.options import words
 from goldseam.errors import InvalidConfig
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from goldseam.dataset.formats import Imported
     from goldseam.dataset.formats.options import DescribedImport
+    from goldseam.dataset.formats.tag_entries import TagCounts
 
 SPLITS = "Splits and groups"
+# rows of the printed table; a set of thousands of categories is looked at with `dataset show`
+SHOWN = 40
 Replace = Annotated[bool, typer.Option("--replace", help="Replace OUT if it is there.")]
 OneFile = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="All labels.")]
 TrainFile = Annotated[
@@ -48,6 +53,12 @@ Images = Annotated[
 ]
 Copy = Annotated[
     bool, typer.Option("--copy/--no-copy", help="Store the pictures, or their paths alone.")
+]
+SkipMissing = Annotated[
+    bool,
+    typer.Option(
+        "--skip-missing", help="Count images whose picture is not there and leave them out."
+    ),
 ]
 TaskName = Annotated[str, typer.Option("--task", help="Name of the task.")]
 Source = Annotated[str, typer.Option(help="Who made the labels: human, map, model …")]
@@ -102,8 +113,27 @@ def numbers(text: str) -> tuple[float, ...]:
         ) from error
 
 
+def assigned(option: str, given: list[str] | None) -> dict[str, str]:
+    """`NAME=STATE`, repeated, as a mapping; a name may hold an equals sign.
+
+    Raises:
+        InvalidConfig: an equals sign is missing.
+    """
+    found = {}
+    for one in given or ():
+        name, equals, state = one.rpartition("=")
+        if not equals:
+            raise InvalidConfig(f"{option} {one} has no '='.", remedy=f"Write {option} NAME=STATE.")
+        found[name] = state
+    return found
+
+
 def show(out: Path, made: "Imported") -> None:
     """Say what was imported, what a person should know, and what was left out."""
+    if made.tags:
+        from rich.console import Console
+
+        Console(soft_wrap=True).print(_tags_table(made.tags))
     info = made.info
     counts = ", ".join(f"{info.rows(split):,} {split}" for split in info.splits)
     typer.echo(f"{out}: {counts}; tasks {', '.join(info.tasks)}; digest {info.digest}")
@@ -111,3 +141,19 @@ def show(out: Path, made: "Imported") -> None:
         typer.echo(note)
     for what, many in sorted(made.skipped.items()):
         typer.echo(f"left out: {many:,} with {what}")
+
+
+def _tags_table(tags: "tuple[TagCounts, ...]") -> "Table":
+    """Images in which each category is present, absent and unknown; the most known ones."""
+    from rich.table import Table
+
+    table = Table("category", "present", "absent", "unknown", "uncertain in the file")
+    # those of which most is known, in the order of their ids
+    most = sorted(tags, key=lambda one: one.unknown)[:SHOWN]
+    for one in tags:
+        if one in most:
+            counts = (one.present, one.absent, one.unknown, one.uncertain)
+            table.add_row(one.category, *(f"{count:,}" for count in counts))
+    if len(tags) > SHOWN:
+        table.caption = f"the {SHOWN} best known of {len(tags):,} categories"
+    return table

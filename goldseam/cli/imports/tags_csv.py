@@ -14,19 +14,20 @@ from goldseam.cli.imports.options import (
     OneFile,
     Replace,
     Seed,
+    SkipMissing,
     Source,
     Split,
     TaskName,
     TestFile,
     TrainFile,
     ValidationFile,
+    assigned,
     make_config,
     numbers,
     show,
     split_files,
 )
 from goldseam.cli.options import Out, words
-from goldseam.errors import InvalidConfig
 
 COLUMNS = "Columns and values"
 GroupColumn = Annotated[str, typer.Option(rich_help_panel=SPLITS, help="Names the group.")]
@@ -49,7 +50,17 @@ Meaning = Annotated[
 Uncertain = Annotated[
     str,
     typer.Option(
-        help="What uncertain is taken for: unknown, present, absent.", rich_help_panel=COLUMNS
+        help="What uncertain is taken for: unknown, present, absent; unsure keeps it.",
+        rich_help_panel=COLUMNS,
+    ),
+]
+UncertainOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--uncertain-of",
+        metavar="CATEGORY=STATE",
+        help="The same for one category; repeatable.",
+        rich_help_panel=COLUMNS,
     ),
 ]
 Conflicts = Annotated[
@@ -68,6 +79,7 @@ def csv_labels(
     test: TestFile = None,
     images: Images = None,
     copy: Copy = True,
+    skip_missing: SkipMissing = False,
     name: Name = "",
     task: TaskName = "tags",
     source: Source = "unstated",
@@ -86,6 +98,7 @@ def csv_labels(
     drop: Drop = "",
     value: Meaning = None,
     uncertain: Uncertain = "unknown",
+    uncertain_of: UncertainOf = None,
     conflicts: Conflicts = "error",
     delimiter: Column = ",",
     encoding: Column = "utf8",
@@ -104,6 +117,7 @@ def csv_labels(
         seed=seed,
         group_pattern=group_pattern,
         copy_pictures=copy,
+        skip_missing=skip_missing,
         form=form,
         delimiter={"tab": "\t", "\\t": "\t"}.get(delimiter, delimiter),
         encoding=encoding,
@@ -115,18 +129,10 @@ def csv_labels(
         split_column=split_column,
         source_column=source_column,
         annotator_column=annotator_column,
-        values=dict(_meaning(one) for one in value or ()),
+        values=assigned("--value", value),
         uncertain=uncertain,
+        uncertain_of=assigned("--uncertain-of", uncertain_of),
         conflicts=conflicts,
     )
     files = split_files(file, train=train, validation=validation, test=test)
     show(out, import_csv(files, out, images=images, config=config, replace=replace))
-
-
-def _meaning(given: str) -> tuple[str, str]:
-    text, equals, state = given.rpartition("=")
-    if not equals:
-        raise InvalidConfig(
-            f"--value {given} has no '='.", remedy="Write TEXT=present|absent|unknown|uncertain."
-        )
-    return text, state

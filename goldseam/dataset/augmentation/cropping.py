@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from goldseam.dataset.batch import unit_image
-from goldseam.dataset.codecs import PRESENT, UNKNOWN, Array, Boxes
+from goldseam.dataset.codecs import PRESENT, UNKNOWN, UNSURE, Array, Boxes
 from goldseam.dataset.derivation.normals import LENGTHS
 from goldseam.dataset.reading import Record
 from goldseam.dataset.resizing import resize_record
@@ -74,7 +74,7 @@ def _crop_label(label: Any, task: Task, corner: tuple[int, int], size: tuple[int
     if task.kind is Kind.CAPTION:
         return label
     if task.kind is Kind.TAGS:
-        return np.where(label == PRESENT, UNKNOWN, label).astype(label.dtype)
+        return np.where(np.isin(label, (PRESENT, UNSURE)), UNKNOWN, label).astype(label.dtype)
     if task.kind is Kind.DETECTION:
         return _crop_boxes(label, corner, size)
     fill = np.nan if task.kind in (Kind.REGRESSION, Kind.NORMALS) else task.ignore

@@ -69,6 +69,7 @@ class DerivedTable(SampleTable):
                 [*tasks, *beyond],
                 rows=rows,
                 cache=table.cache,
+                unsure=table.unsure,
                 decoded_limit=table.decoded_limit,
             )
         return cls(table, used, tasks, limit=table.decoded_limit)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 from goldseam.dataset.schema import DatasetInfo
 from goldseam.errors import InvalidConfig, closest
 
-EXAMPLES = ("coast", "rooms")
+EXAMPLES = ("coast", "rooms", "closet")
 
 
 def build_example(name: str, out: Path, **options: Any) -> DatasetInfo:
@@ -18,10 +20,11 @@ def build_example(name: str, out: Path, **options: Any) -> DatasetInfo:
     Args:
         name: one of `EXAMPLES`.
         out: folder to make.
-        options: of that example's own `build_…` function; what is not given has its default.
+        options: of that example's own `build_…` function, or plain values as a recipe has them:
+            `{"name": "uniform", "rate": 0.2}` for a scheme; what is not given has its default.
 
     Raises:
-        InvalidConfig: there is no such example, or it has no such option.
+        InvalidConfig: there is no such example, or it has no such option, or not with such a value.
         MissingExtra: the package that holds its raw data, or draws it, is not installed.
     """
     if name not in EXAMPLES:
@@ -30,7 +33,8 @@ def build_example(name: str, out: Path, **options: Any) -> DatasetInfo:
             remedy=f"Closest: {closest(name, EXAMPLES)}. Own data: see docs/dataset.md.",
         )
     known = _options(name)
-    for key in options:
+    given: dict[str, Any] = {}
+    for key, value in options.items():
         if key not in known:
             others = [other for other in EXAMPLES if key in _options(other)]
             elsewhere = f" It is an option of {', '.join(others)}." if others else ""
@@ -38,7 +42,21 @@ def build_example(name: str, out: Path, **options: Any) -> DatasetInfo:
                 f"the example '{name}' has no option '{key}'.",
                 remedy=f"Leave it out, or choose of {', '.join(known)}.{elsewhere}",
             )
-    return _builder(name)(out, **options)
+        given[key] = _read(name, key, value, known[key])
+    return _builder(name)(out, **given)
+
+
+def _read(name: str, key: str, value: Any, kind: Any) -> Any:
+    """The value of an option as the function that builds takes it."""
+    try:
+        return pydantic.TypeAdapter(kind).validate_python(value)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, (key, *first["loc"])))
+        raise InvalidConfig(
+            f"the example '{name}' cannot be built with {key}: {value!r}.",
+            remedy=f"Mend {place}: {first['msg']}.",
+        ) from error
 
 
 def _builder(name: str) -> Callable[..., DatasetInfo]:
@@ -47,5 +65,7 @@ def _builder(name: str) -> Callable[..., DatasetInfo]:
     return build
 
 
-def _options(name: str) -> list[str]:
-    return [key for key in inspect.signature(_builder(name)).parameters if key != "out"]
+def _options(name: str) -> dict[str, Any]:
+    """Option → its type."""
+    parameters = inspect.signature(_builder(name)).parameters
+    return {key: given.annotation for key, given in parameters.items() if key != "out"}

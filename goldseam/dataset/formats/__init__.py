@@ -9,12 +9,17 @@ from pathlib import Path
 
 from goldseam.dataset.formats.assembly import Imported
 from goldseam.dataset.formats.coco import import_coco
+from goldseam.dataset.formats.coco_tags import import_coco_tags
 from goldseam.dataset.formats.options import (
+    ChestXray14Import,
+    ChexpertImport,
     CityscapesImport,
     CocoImport,
+    CocoTagsImport,
     CsvImport,
     ImportConfig,
     NyuImport,
+    OpenImagesImport,
     PascalImport,
     SceneImport,
 )
@@ -24,27 +29,42 @@ from goldseam.dataset.formats.scenes import (
     import_nyuv2,
     import_pascal_context,
 )
+from goldseam.dataset.formats.tag_entries import TagCounts
+from goldseam.dataset.formats.tag_sets import (
+    import_chest_xray14,
+    import_chexpert,
+    import_open_images,
+)
 from goldseam.dataset.formats.tags_csv import import_csv
 from goldseam.dataset.reading import Dataset, open_dataset
 from goldseam.errors import GoldseamError, InvalidConfig, MissingInput, OutputExists
 
 __all__ = [
     "FORMATS",
+    "ChestXray14Import",
+    "ChexpertImport",
     "CityscapesImport",
     "CocoImport",
+    "CocoTagsImport",
     "CsvImport",
     "Format",
     "ImportConfig",
     "Imported",
     "NyuImport",
+    "OpenImagesImport",
     "PascalImport",
     "SceneImport",
+    "TagCounts",
     "format_of",
+    "import_chest_xray14",
+    "import_chexpert",
     "import_cityscapes",
     "import_coco",
+    "import_coco_tags",
     "import_csv",
     "import_nyud",
     "import_nyuv2",
+    "import_open_images",
     "import_pascal_context",
     "open_source",
 ]

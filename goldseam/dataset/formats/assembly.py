@@ -4,6 +4,7 @@ N images.
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from goldseam.dataset.formats.metadata import MetaKind
 from goldseam.dataset.formats.options import ImportConfig
 from goldseam.dataset.formats.pictures import FILE, Attach, Pictures, row_groups
 from goldseam.dataset.formats.splitting import deal_groups
+from goldseam.dataset.formats.tag_entries import TagCounts
 from goldseam.dataset.schema import PICTURE, SPLITS, DatasetInfo, Split, Task
 from goldseam.dataset.writing import write_tables
 from goldseam.errors import InvalidConfig, InvalidDataset, MissingInput
@@ -30,11 +32,37 @@ class Imported:
         info: what the dataset declares.
         skipped: faulty entries that were left out, by what is wrong with them.
         notes: what else a person should know, one sentence each.
+        tags: how often each category is present, absent, unknown and uncertain; empty where the
+            format has no tags.
     """
 
     info: DatasetInfo
     skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    tags: tuple[TagCounts, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Written:
+    """A dataset that was written from labels.
+
+    Attributes:
+        info: what it declares.
+        kept_N: bool, which images it has; the others lack their picture.
+    """
+
+    info: DatasetInfo
+    kept_N: Array
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Images that were left out, by why."""
+        missing = int((~self.kept_N).sum())
+        return Counter({"an image whose picture is not there": missing} if missing else {})
+
+    def kept(self, cells: pa.Array) -> pa.Array:
+        """The cells of the images it has."""
+        return cells.filter(pa.array(self.kept_N))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,9 +130,9 @@ def write_labels(
     info: DatasetInfo,
     *,
     images: Path | None,
-    copy_pictures: bool,
+    config: ImportConfig,
     replace: bool,
-) -> DatasetInfo:
+) -> Written:
     """Write imported labels as a dataset.
 
     Args:
@@ -112,12 +140,12 @@ def write_labels(
         labels: what was read.
         info: name, version, license and source; tasks and metadata are filled in.
         images: the folder of the pictures; None stores none.
-        copy_pictures: whether pictures are stored, or their paths alone.
+        config: whether pictures are stored, and what becomes of images without one.
         replace: whether a folder that is there is replaced.
 
     Raises:
         MissingInput: a picture is not there.
-        InvalidDataset: a picture is none, or what was read breaks the format.
+        InvalidDataset: a picture is none, none is there, or what was read breaks the format.
         OutputExists: `out` is there and `replace` is False.
     """
     info = info.model_copy(
@@ -128,23 +156,40 @@ def write_labels(
     )
     info = DatasetInfo.model_validate(info.model_dump())
     attachments = list(labels.attachments)
+    kept_N = np.ones(len(labels.image_ids), bool)
     if images is not None:
         if not images.is_dir():
             raise MissingInput(images, "is no folder", "Name the folder of the pictures.")
-        attachments.insert(0, Pictures(images, copy=copy_pictures).attach)
-    stored = (images is not None and copy_pictures) or bool(labels.attachments)
+        pictures = Pictures(images, copy=config.copy_pictures)
+        attachments.insert(0, pictures.attach)
+        if config.skip_missing:
+            kept_N = _with_picture(labels, pictures)
+    stored = (images is not None and config.copy_pictures) or bool(labels.attachments)
     table = _label_table(labels)
     splits: dict[Split, pa.Table] = {
-        split: table.take(pa.array(np.flatnonzero(labels.split_N == position)))
+        split: table.take(pa.array(np.flatnonzero((labels.split_N == position) & kept_N)))
         for position, split in enumerate(SPLITS)
     }
-    return write_tables(
+    info = write_tables(
         out,
         info,
         {split: row_groups(rows, attachments, pictures=stored) for split, rows in splits.items()},
         sizes_known=images is not None or labels.width.null_count + labels.height.null_count == 0,
         replace=replace,
     )
+    return Written(info, kept_N)
+
+
+def _with_picture(labels: Labels, pictures: Pictures) -> Array:
+    names = zip(labels.image_ids.to_pylist(), labels.file.to_pylist(), strict=True)
+    kept_N = np.array([pictures.holds(image_id, file) for image_id, file in names], bool)
+    if len(kept_N) and not kept_N.any():
+        raise InvalidDataset(
+            f"none of the {len(kept_N):,} pictures is below {pictures.root}, the first being "
+            f"'{labels.file[0]}'.",
+            remedy="Name the folder below which the pictures stand with --images.",
+        )
+    return kept_N
 
 
 def _label_table(labels: Labels) -> pa.Table:

@@ -4,7 +4,6 @@ A federated file (LVIS) also says which categories are absent; nothing else does
 """
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from goldseam.dataset.formats.coco_objects import (
 )
 from goldseam.dataset.formats.coco_records import CocoFile, Faults, read_boxes, read_coco
 from goldseam.dataset.formats.metadata import typed_metadata
-from goldseam.dataset.formats.options import CocoImport
+from goldseam.dataset.formats.options import CocoFileImport, CocoImport
 from goldseam.dataset.formats.pictures import Attach
 from goldseam.dataset.formats.splitting import Source, files_by_split, groups_by_pattern
 from goldseam.dataset.schema import PICTURE, DatasetInfo, Kind, Task
@@ -91,35 +90,44 @@ def import_coco(
             f"{files[0].name} has neither categories nor captions.",
             remedy="Name a file with annotations.",
         )
-    group = images_of.group
+    labels = placed_labels(config, images_of, tasks, len(files), attachments)
+    info = described(config, declared_name(config, paths), files[0])
+    written = write_labels(out, labels, info, images=images, config=config, replace=replace)
+    notes = (f"boxes that reached out of their image and were clipped: {clipped:,}",)
+    skipped = sum((fault.counts for fault in faults), written.skipped)
+    return Imported(written.info, dict(skipped), notes if clipped else ())
+
+
+def placed_labels(
+    config: CocoFileImport,
+    images: CocoImages,
+    tasks: Cells,
+    files: int,
+    attachments: tuple[Attach, ...] = (),
+) -> Labels:
+    """Labels of COCO images with their groups, splits, sizes and metadata."""
+    group = images.group
     if group is None:
-        group = groups_by_pattern(images_of.image_ids, config.group_pattern)
-    by_file = images_of.split_N if len(files) > 1 else None
-    labels = Labels(
-        image_ids=images_of.image_ids,
-        file=images_of.file,
+        group = groups_by_pattern(images.image_ids, config.group_pattern)
+    by_file = images.split_N if files > 1 else None
+    return Labels(
+        image_ids=images.image_ids,
+        file=images.file,
         group=group,
         split_N=split_images(config, by_file, None, group),
-        width=pa.array(images_of.size_N2[:, 0], pa.int32()),
-        height=pa.array(images_of.size_N2[:, 1], pa.int32()),
+        width=pa.array(images.size_N2[:, 0], pa.int32()),
+        height=pa.array(images.size_N2[:, 1], pa.int32()),
         tasks=tasks,
-        meta={name: typed_metadata(values) for name, values in images_of.meta.items()},
+        meta={name: typed_metadata(values) for name, values in images.meta.items()},
         attachments=attachments,
     )
-    info = _described(config, declared_name(config, paths), files[0])
-    info = write_labels(
-        out, labels, info, images=images, copy_pictures=config.copy_pictures, replace=replace
-    )
-    notes = (f"boxes that reached out of their image and were clipped: {clipped:,}",)
-    skipped = sum((fault.counts for fault in faults), Counter[str]())
-    return Imported(info, dict(skipped), notes if clipped else ())
 
 
 def _object_tasks(
     config: CocoImport, files: Sequence[CocoFile], images: CocoImages, faults: Sequence[Faults]
 ) -> tuple[Cells, tuple[Attach, ...], int]:
     """Tasks of boxes, presence and masks; what draws the masks; how many boxes were clipped."""
-    category_of, names = _categories(files)
+    category_of, names = declared_categories(files)
     if not names:
         return {}, (), 0
     boxed = [without_captions(file) for file in files]
@@ -132,8 +140,8 @@ def _object_tasks(
     task = Task(kind=Kind.DETECTION, categories=names, exhaustive=not objects.federated)
     tasks: Cells = {config.task: (task, found, sources_where_known(found, config.source))}
     if objects.federated:
-        shown = encode_tags(presence(images, objects, category_of, faults))
         tags = Task(kind=Kind.TAGS, categories=names)
+        shown = encode_tags(tags, presence(images, objects, category_of, faults))
         sources = sources_where_known(shown, config.source)
         tasks[f"{config.task}_present"] = (tags, shown, sources)
     attachments: tuple[Attach, ...] = ()
@@ -160,7 +168,7 @@ def without_captions(file: CocoFile) -> CocoFile:
     return dataclasses.replace(file, annotations=kept)
 
 
-def _categories(files: Sequence[CocoFile]) -> tuple[dict[Any, int], tuple[str, ...]]:
+def declared_categories(files: Sequence[CocoFile]) -> tuple[dict[Any, int], tuple[str, ...]]:
     """Category id → position, and the names by position: sorted by id, over all files."""
     name_of: dict[Any, str] = {}
     for file in files:
@@ -188,7 +196,7 @@ def _categories(files: Sequence[CocoFile]) -> tuple[dict[Any, int], tuple[str, .
     return {identity: position for position, identity in enumerate(ids)}, names
 
 
-def _described(config: CocoImport, name: str, file: CocoFile) -> DatasetInfo:
+def described(config: CocoFileImport, name: str, file: CocoFile) -> DatasetInfo:
     """What `dataset.yaml` says about the dataset, by the options, else by the file."""
     about = file.body.get("info")
     about = about if isinstance(about, dict) else {}

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from goldseam.dataset.codecs import Array
 from goldseam.dataset.formats.coco_records import CocoFile, Faults, repeated
-from goldseam.dataset.formats.options import CocoImport
+from goldseam.dataset.formats.options import CocoFileImport
 from goldseam.dataset.schema import SPLITS, Split
 from goldseam.errors import InvalidConfig, InvalidDataset, closest
 
@@ -43,7 +43,7 @@ class CocoImages:
 
 
 def read_images(
-    content: Mapping[Split, CocoFile], config: CocoImport, faults: Sequence[Faults]
+    content: Mapping[Split, CocoFile], config: CocoFileImport, faults: Sequence[Faults]
 ) -> CocoImages:
     """Gather the images of all files.
 
@@ -114,7 +114,7 @@ def _file_name(record: dict[str, Any]) -> str | None:
     return name if record.get("file_name") else name.rsplit("/", 1)[-1]
 
 
-def _image_id(record: dict[str, Any], split: Split, config: CocoImport, file: str) -> str:
+def _image_id(record: dict[str, Any], split: Split, config: CocoFileImport, file: str) -> str:
     prefix = f"{split}/" if config.image_id.startswith("split/") else ""
     name = record["id"] if config.image_id.endswith("id") else _file_name(record)
     if name is None:

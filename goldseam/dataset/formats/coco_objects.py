@@ -126,17 +126,22 @@ def presence(
     counted_M = ~objects.ignore_M
     state_NC[objects.row_M[counted_M], objects.category_M[counted_M]] = PRESENT
     for rows, fault in zip(images.rows, faults, strict=True):
-        _set_absent(state_NC, images, rows, category_of, fault)
+        set_absent(state_NC, images, rows, category_of, fault)
     return state_NC
 
 
-def _set_absent(
+def set_absent(
     state_NC: Array,
     images: CocoImages,
     rows: dict[Any, int],
     category_of: dict[Any, int],
     fault: Faults,
 ) -> None:
+    """Write what `neg_category_ids` of the images of one file names into `state_NC`.
+
+    Raises:
+        InvalidDataset: a category is named absent and is present, or is not declared.
+    """
     pairs = [
         (row, one)
         for row in rows.values()

@@ -7,7 +7,8 @@ import pydantic
 from goldseam.artifacts import StageConfig
 from goldseam.dataset.schema import Split
 
-State = Literal["present", "absent", "unknown"]
+State = Literal["present", "absent", "unknown", "unsure"]
+Meaning = Literal["present", "absent", "unknown", "uncertain"]
 Fraction = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
@@ -40,6 +41,8 @@ class ImportConfig(DescribedImport):
         fractions: shares of train, validation and test by which the groups of one file are dealt
             out; empty puts all images into `split`.
         copy_pictures: whether pictures are stored in the dataset; otherwise only their path is.
+        skip_missing: whether images whose picture is not there are counted and left out instead of
+            refused.
     """
 
     source: str = "unstated"
@@ -47,6 +50,7 @@ class ImportConfig(DescribedImport):
     split: Split = "train"
     fractions: tuple[Fraction, ...] = ()
     copy_pictures: bool = True
+    skip_missing: bool = False
 
     @pydantic.field_validator("fractions")
     @classmethod
@@ -63,15 +67,12 @@ class ImportConfig(DescribedImport):
         return source
 
 
-class CocoImport(ImportConfig):
-    """Options of `import_coco`.
+class CocoFileImport(ImportConfig):
+    """What every importer of COCO json asks.
 
     Attributes:
-        task: name of the boxes' task; masks are `TASK_mask`, tags of a federated file
-            `TASK_present`.
         image_id: what identifies an image; the forms with `split/` tell apart files of several
             splits that count from 1 each.
-        masks: whether segmentations become a semantic mask.
         unlabeled_is_unknown: whether an image without annotations is unlabeled; else somebody
             looked and found nothing.
         skip_faulty: whether faulty annotations are counted and left out instead of refused. What
@@ -80,13 +81,39 @@ class CocoImport(ImportConfig):
         meta: fields of an image record that become `meta_*` columns, such as `date_captured`.
     """
 
-    task: str = "objects"
     image_id: Literal["file_name", "id", "split/file_name", "split/id"] = "file_name"
-    masks: bool = False
     unlabeled_is_unknown: bool = False
     skip_faulty: bool = False
     group_field: str = ""
     meta: tuple[str, ...] = ()
+
+
+class CocoImport(CocoFileImport):
+    """Options of `import_coco`.
+
+    Attributes:
+        task: name of the boxes' task; masks are `TASK_mask`, tags of a federated file
+            `TASK_present`.
+        masks: whether segmentations become a semantic mask.
+    """
+
+    task: str = "objects"
+    masks: bool = False
+
+
+class CocoTagsImport(CocoFileImport):
+    """Options of `import_coco_tags`.
+
+    Attributes:
+        task: name of the task, which is also the name of its column.
+        exhaustive: categories that are absent from an image on which somebody looked and which no
+            annotation shows; empty takes all, which is what COCO promises.
+        crowds: what a category is on an image that shows it in a crowd (`iscrowd`) only.
+    """
+
+    task: str = "tags"
+    exhaustive: tuple[str, ...] = ()
+    crowds: Literal["present", "unknown"] = "present"
 
 
 class CsvImport(ImportConfig):
@@ -110,6 +137,7 @@ class CsvImport(ImportConfig):
         values: texts and what they mean, beside and before those that are known
             (`tag_values.MEANINGS`).
         uncertain: what an uncertain entry (-1, `u`) is taken for.
+        uncertain_of: category → the same, where it is not `uncertain`.
         conflicts: what becomes of a category that is both present and absent on one image in the
             long form; `majority` leaves a tie unknown.
     """
@@ -126,9 +154,90 @@ class CsvImport(ImportConfig):
     split_column: str = ""
     source_column: str = ""
     annotator_column: str = ""
-    values: dict[str, Literal["present", "absent", "unknown", "uncertain"]] = {}
+    values: dict[str, Meaning] = {}
     uncertain: State = "unknown"
+    uncertain_of: dict[str, State] = {}
     conflicts: Literal["error", "unknown", "majority"] = "error"
+
+
+class PatientImport(ImportConfig):
+    """What every importer asks whose files name patients: a patient is a group."""
+
+    @pydantic.field_validator("group_pattern")
+    @classmethod
+    def _named_by_the_file(cls, pattern: str) -> str:
+        if pattern:
+            raise ValueError("the file names the patient, who is the group; leave it empty")
+        return pattern
+
+
+class ChexpertImport(PatientImport):
+    """Options of `import_chexpert`.
+
+    Attributes:
+        name: of the dataset.
+        task: name of the task, which is also the name of its column.
+        source: who made the labels of the part `train`: the authors' program, from reports. Those
+            of `valid` and `test` were read by radiologists: `human`.
+        categories: findings in the order of their ids; empty takes all 14.
+        uncertain: what an uncertain entry (-1.0) is taken for; `absent` and `present` are the
+            published policies U-Zeros and U-Ones. `unsure` keeps it for the training to decide, see
+            `loss.tags.uncertain`; to all else it is unknown.
+        uncertain_of: finding → the same, where it is not `uncertain`.
+    """
+
+    name: str = "chexpert"
+    task: str = "findings"
+    source: str = "text-mined"
+    categories: tuple[str, ...] = ()
+    uncertain: State = "unknown"
+    uncertain_of: dict[str, State] = {}
+
+
+class ChestXray14Import(PatientImport):
+    """Options of `import_chest_xray14`.
+
+    Attributes:
+        name: of the dataset.
+        task: name of the task, which is also the name of its column.
+        source: who made the labels: the authors' program, from reports.
+        categories: findings in the order of their ids; empty takes all 14.
+        unlisted: what a finding is that the row of an image does not list. `absent`: the report
+            did not mention it, which is how the set is mostly used; `unknown`: nobody said so, and
+            `No Finding` says nothing either; `absent_without_findings`: absent only where the row
+            says `No Finding`.
+        validation: share of the images of `train_val_list.txt` that becomes the split
+            `validation`, dealt out by patient.
+    """
+
+    name: str = "chest_xray14"
+    task: str = "findings"
+    source: str = "text-mined"
+    categories: tuple[str, ...] = ()
+    unlisted: Literal["absent", "unknown", "absent_without_findings"] = "absent"
+    validation: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.1
+
+
+class OpenImagesImport(ImportConfig):
+    """Options of `import_open_images`.
+
+    Attributes:
+        name: of the dataset.
+        task: name of the task, which is also the name of its column.
+        source: who made the labels, where a file has no column `Source`, and the boxes.
+        conflicts: what becomes of a label that was verified as present and as absent on one image;
+            `majority` leaves a tie unknown.
+        boxes_task: name of the boxes' task.
+        skip_faulty: whether faulty boxes are counted and left out instead of refused; no category
+            is absent by not being boxed.
+    """
+
+    name: str = "open_images"
+    task: str = "tags"
+    source: str = "human"
+    conflicts: Literal["error", "unknown", "majority"] = "unknown"
+    boxes_task: str = "objects"
+    skip_faulty: bool = False
 
 
 class SceneImport(DescribedImport):

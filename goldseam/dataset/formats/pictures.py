@@ -24,7 +24,10 @@ from goldseam.errors import InvalidDataset, MissingInput
 Attach = Callable[[pa.Table], pa.Table]
 FILE = "file"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-REMEDY = "Name the folder below which the pictures stand with --images."
+REMEDY = (
+    "Name the folder below which the pictures stand with --images. --skip-missing leaves out "
+    "images whose picture is not there."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +65,23 @@ class Pictures:
         table = _set(table, "width", pa.array([size[0] for size in sizes], pa.int32()))
         return _set(table, "height", pa.array([size[1] for size in sizes], pa.int32()))
 
+    def holds(self, image_id: str, name: str) -> bool:
+        """Whether there is such a file.
+
+        Raises:
+            InvalidDataset: it would lead out of the folder.
+        """
+        return self._file(image_id, name).is_file()
+
     def _read(self, image_id: str, name: str) -> bytes:
+        file = self._file(image_id, name)
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            what = f"the picture of image '{image_id}' cannot be read ({error.strerror})"
+            raise MissingInput(file, what, REMEDY) from error
+
+    def _file(self, image_id: str, name: str) -> Path:
         path = PurePosixPath(name)
         # labels that somebody sends must not make us read his choice of our files
         if path.is_absolute() or ".." in path.parts:
@@ -75,11 +94,7 @@ class Pictures:
             # ids often leave out how their pictures are encoded
             candidates = [file.with_name(file.name + suffix) for suffix in SUFFIXES]
             file = next((candidate for candidate in candidates if candidate.exists()), file)
-        try:
-            return file.read_bytes()
-        except OSError as error:
-            what = f"the picture of image '{image_id}' cannot be read ({error.strerror})"
-            raise MissingInput(file, what, REMEDY) from error
+        return file
 
 
 def _size(row: dict[str, Any], content: bytes) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from goldseam.dataset.codecs import Array
 from goldseam.dataset.schema import SPLITS, Split
-from goldseam.errors import InvalidConfig, InvalidDataset, closest
+from goldseam.errors import InvalidConfig, InvalidDataset, MissingInput, closest
 
 SPELLINGS = {
     "train": "train",
@@ -45,6 +45,37 @@ def files_by_split(source: Source, default: Split) -> dict[Split, Path]:
     if not files:
         raise InvalidConfig("no file to import.", remedy="Name a file, or one for each split.")
     return {split: Path(files[split]) for split in SPLITS if split in files}
+
+
+def published_files(
+    source: Source, names: Mapping[Split, Sequence[str]], default: Split
+) -> dict[Split, Path]:
+    """The file of each split: in a folder by its published name, else as `files_by_split` says.
+
+    Args:
+        source: a folder, a file, or a file for each split.
+        names: names that a split's file may have below the folder, the first that is there counts.
+        default: the split of a single file.
+
+    Raises:
+        MissingInput: the folder holds none of them.
+        InvalidConfig: there is no file, or a split of another name.
+    """
+    if isinstance(source, Mapping) or not Path(source).is_dir():
+        return files_by_split(source, default)
+    found = {split: first_file(Path(source), of_split) for split, of_split in names.items()}
+    files: dict[str, Path | str] = {
+        split: file for split, file in found.items() if file is not None
+    }
+    if not files:
+        expected = ", ".join(of_split[0] for of_split in names.values())
+        raise MissingInput(source, f"holds none of {expected}", "Name the file of labels itself.")
+    return files_by_split(files, default)
+
+
+def first_file(folder: Path, names: Sequence[str]) -> Path | None:
+    """The first of these files that is in the folder; None where none is."""
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def groups_by_pattern(image_ids: pa.Array, pattern: str) -> pa.Array:

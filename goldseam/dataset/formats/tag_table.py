@@ -6,7 +6,6 @@ holds one byte an image and category.
 N images, C categories, M rows of the file.
 """
 
-import csv
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,20 +13,23 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 
 from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, Array
+from goldseam.dataset.formats.csv_blocks import CODED, TEXT, csv_blocks, csv_head, joined_column
 from goldseam.dataset.formats.options import CsvImport
-from goldseam.dataset.formats.tag_values import TagValues
-from goldseam.errors import InvalidConfig, InvalidDataset, MissingInput, closest
+from goldseam.dataset.formats.tag_entries import count_votes
+from goldseam.dataset.formats.tag_values import (
+    REMEDY,
+    TagValues,
+    settle_uncertain,
+    uncertain_states,
+)
+from goldseam.errors import InvalidConfig, InvalidDataset, closest
 
 IMAGE_COLUMNS = ("image", "image_id", "path", "file_name", "filename")
 SIZE_COLUMNS = ("width", "height")
 ENTRY_COLUMNS = ("category", "value")
-BLOCK_BYTES = 1 << 23
 JOIN = "+"
-TEXT = pa.string()
-CODED = pa.dictionary(pa.int32(), pa.string())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,14 +39,19 @@ class TagTable:
     Attributes:
         image_ids: string N.
         categories: names of the C columns.
-        state_NC: int8; 1 present, 0 absent, -1 unknown.
-        columns: role or `meta_…` → string N: `group`, `split`, `source`, `width`, `height`.
+        state_NC: int8; 1 present, 0 absent, -1 unknown, -2 unsure.
+        uncertain_C: entries that the file calls uncertain, whatever they were taken for.
+        columns: role or `meta_…` → string N: `group`, `split`, `source`, `width`, `height`, and
+            `file`, the picture's, where it is not named by the image's id.
+        unsure: whether uncertain entries of some category stay unsure.
     """
 
     image_ids: pa.Array
     categories: tuple[str, ...]
     state_NC: Array
+    uncertain_C: Array
     columns: dict[str, pa.Array]
+    unsure: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,21 +86,33 @@ class Entries:
     state_M: Array
 
 
-def read_tag_table(file: Path, config: CsvImport) -> TagTable:
+def read_tag_table(file: Path, config: CsvImport, remedy: str = REMEDY) -> TagTable:
     """Read a label table.
 
     Args:
         file: a CSV file with a header.
         config: what the columns and values mean.
+        remedy: for a value that means nothing.
 
     Raises:
         MissingInput: the file cannot be read.
-        InvalidConfig: a column that is named is not there.
+        InvalidConfig: a column that is named is not there, or entries of the long form are to stay
+            unsure.
         InvalidDataset: the file is no CSV, a value means nothing, an image is named twice (wide) or
             contradicts itself (long); names row and column.
     """
-    layout = find_layout(_header(file, config), config, file)
-    table = _read_long(file, layout, config) if layout.long else _read_wide(file, layout, config)
+    head = csv_head(file, delimiter=config.delimiter, encoding=config.encoding)
+    layout = find_layout(head[0], config, file)
+    unsure = "unsure" in (config.uncertain, *config.uncertain_of.values())
+    if unsure and layout.long:
+        raise InvalidConfig(
+            f"{file} has one entry a row; these are votes on present or absent, and none can "
+            "stay unsure.",
+            remedy="Take uncertain for unknown, present or absent; or give one row an image.",
+        )
+    read = _read_long if layout.long else _read_wide
+    table = read(file, layout, config, TagValues(config.values, remedy))
+    table = dataclasses.replace(table, unsure=unsure)
     if not len(table.image_ids):
         raise InvalidDataset(f"{file} has no row.", remedy="Give a file with labels.")
     blank = pc.indices_nonzero(pc.equal(pc.utf8_trim_whitespace(table.image_ids), ""))
@@ -168,52 +187,15 @@ def _plain(name: str) -> str:
     return "".join(sign if sign.isalnum() else "_" for sign in name).strip("_").lower()
 
 
-def _header(file: Path, config: CsvImport) -> list[str]:
-    encoding = "utf-8-sig" if config.encoding.lower() in ("utf8", "utf-8") else config.encoding
-    try:
-        with file.open(encoding=encoding, newline="") as stream:
-            first = next(csv.reader(stream, delimiter=config.delimiter), None)
-    except OSError as error:
-        raise MissingInput(file, f"cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, LookupError, csv.Error) as error:
-        raise _no_csv(file, error) from error
-    if not first:
-        raise InvalidDataset(f"{file} is empty.", remedy="Give a CSV file with a header.")
-    return first
-
-
-def _no_csv(file: Path, error: Exception) -> InvalidDataset:
-    return InvalidDataset(
-        f"{file} is no CSV file with a header ({error}).",
-        remedy="Mend the row that is named, or set --delimiter and --encoding.",
-    )
-
-
 def _blocks(
     file: Path, config: CsvImport, types: dict[str, pa.DataType]
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """(number of the first row, rows) of each block; the row below the header is 1."""
-    row = 1
-    try:
-        with pacsv.open_csv(
-            file,
-            pacsv.ReadOptions(block_size=BLOCK_BYTES, encoding=config.encoding),
-            pacsv.ParseOptions(delimiter=config.delimiter, newlines_in_values=True),
-            pacsv.ConvertOptions(
-                column_types=types, include_columns=list(types), strings_can_be_null=False
-            ),
-        ) as reader:
-            for batch in reader:
-                yield row, batch
-                row += len(batch)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise _no_csv(file, error) from error
+    return csv_blocks(file, types, delimiter=config.delimiter, encoding=config.encoding)
 
 
-def _read_wide(file: Path, layout: Layout, config: CsvImport) -> TagTable:
+def _read_wide(file: Path, layout: Layout, config: CsvImport, meaning: TagValues) -> TagTable:
     names = {layout.image, *layout.roles.values()}
     types = dict.fromkeys(names, TEXT) | dict.fromkeys(layout.categories, CODED)
-    meaning = TagValues(config)
     states: list[Array] = []
     tables: list[pa.RecordBatch] = []
     for row, batch in _blocks(file, config, types):
@@ -225,19 +207,22 @@ def _read_wide(file: Path, layout: Layout, config: CsvImport) -> TagTable:
         tables.append(batch.select(sorted(names)))
     whole = pa.Table.from_batches(tables).combine_chunks() if tables else None
     if whole is None or not whole.num_rows:
-        return TagTable(pa.array([], TEXT), layout.categories, np.empty((0, 0), np.int8), {})
-    image_ids = _array(whole, layout.image)
-    _require_one_row_each(file, layout.image, image_ids)
-    columns = {role: _array(whole, name) for role, name in layout.roles.items()}
-    return TagTable(image_ids, layout.categories, np.concatenate(states), columns)
+        return _without_rows(layout.categories)
+    image_ids = joined_column(whole, layout.image)
+    require_one_row_each(file, layout.image, image_ids)
+    columns = {role: joined_column(whole, name) for role, name in layout.roles.items()}
+    policy_C = uncertain_states(config.uncertain, config.uncertain_of, layout.categories)
+    state_NC, uncertain_NC = settle_uncertain(np.concatenate(states), policy_C)
+    return TagTable(image_ids, layout.categories, state_NC, uncertain_NC.sum(axis=0), columns)
 
 
-def _array(table: pa.Table, name: str) -> pa.Array:
-    column = table.column(name).combine_chunks()
-    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+def _without_rows(categories: tuple[str, ...]) -> TagTable:
+    none_C = np.zeros(len(categories), np.int64)
+    return TagTable(pa.array([], TEXT), categories, np.empty((0, 0), np.int8), none_C, {})
 
 
-def _require_one_row_each(file: Path, column: str, image_ids: pa.Array) -> None:
+def require_one_row_each(file: Path, column: str, image_ids: pa.Array) -> None:
+    """Raises InvalidDataset when two rows are about the same image."""
     if pc.count_distinct(image_ids).as_py() == len(image_ids):
         return
     counted = pc.value_counts(image_ids)
@@ -250,10 +235,9 @@ def _require_one_row_each(file: Path, column: str, image_ids: pa.Array) -> None:
     )
 
 
-def _read_long(file: Path, layout: Layout, config: CsvImport) -> TagTable:
+def _read_long(file: Path, layout: Layout, config: CsvImport, meaning: TagValues) -> TagTable:
     texts = {layout.image, "category", *layout.roles.values()}
     types = dict.fromkeys(texts, TEXT) | {"value": CODED}
-    meaning = TagValues(config)
     states: list[Array] = []
     tables: list[pa.RecordBatch] = []
     for row, batch in _blocks(file, config, types):
@@ -261,19 +245,22 @@ def _read_long(file: Path, layout: Layout, config: CsvImport) -> TagTable:
         states.append(meaning.read(batch.column("value"), where=where, first_row=row))
         tables.append(batch.select(sorted(texts)))
     if not tables:
-        return TagTable(pa.array([], TEXT), config.categories, np.empty((0, 0), np.int8), {})
+        return _without_rows(config.categories)
     whole = pa.Table.from_batches(tables).combine_chunks()
-    images = _array(whole, layout.image).dictionary_encode()
+    images = joined_column(whole, layout.image).dictionary_encode()
     image_M = images.indices.to_numpy()
-    named = _array(whole, "category")
+    named = joined_column(whole, "category")
     categories = config.categories or tuple(sorted(pc.unique(named).to_pylist()))
-    state_M = np.concatenate(states)
-    entries = Entries(image_M, _category_codes(file, named, categories), state_M)
+    category_M = _category_codes(file, named, categories)
+    policy_C = uncertain_states(config.uncertain, config.uncertain_of, categories)
+    state_M, uncertain_M = settle_uncertain(np.concatenate(states), policy_C[category_M])
+    uncertain_C = np.bincount(category_M[uncertain_M], minlength=len(categories))
+    entries = Entries(image_M, category_M, state_M)
     state_NC = _combined(file, config, images.dictionary, categories, entries)
     count = len(images.dictionary)
     columns = {}
     for role, name in layout.roles.items():
-        values = _array(whole, name)
+        values = joined_column(whole, name)
         if role == "source":
             # who left an entry blank made no label
             made_M = state_M != UNKNOWN
@@ -282,7 +269,7 @@ def _read_long(file: Path, layout: Layout, config: CsvImport) -> TagTable:
             columns[role] = _joined(image_M, values, count)
         else:
             columns[role] = _one_each(file, name, images.dictionary, image_M, values)
-    return TagTable(images.dictionary, categories, state_NC, columns)
+    return TagTable(images.dictionary, categories, state_NC, uncertain_C, columns)
 
 
 def _category_codes(file: Path, named: pa.Array, categories: tuple[str, ...]) -> Array:
@@ -307,13 +294,9 @@ def _combined(
 ) -> Array:
     """One state an image and category from all rows about it; unknown rows have no say."""
     shape = (len(image_ids), len(categories))
-    key_M = entries.image_M.astype(np.int64) * shape[1] + entries.category_M
-    keys, entry_M = np.unique(key_M, return_inverse=True)
-    present, absent = (
-        np.bincount(entry_M[entries.state_M == state], minlength=len(keys))
-        for state in (PRESENT, ABSENT)
+    keys, votes, disputed = count_votes(
+        entries.image_M.astype(np.int64) * shape[1] + entries.category_M, entries.state_M
     )
-    disputed = (present > 0) & (absent > 0)
     if disputed.any() and config.conflicts == "error":
         image, category = divmod(int(keys[np.flatnonzero(disputed)[0]]), shape[1])
         raise InvalidDataset(
@@ -321,7 +304,6 @@ def _combined(
             f"present and absent; so are {int(disputed.sum())} entries in all.",
             remedy="Mend them, or choose --conflicts unknown or majority.",
         )
-    votes = present - absent
     if config.conflicts == "unknown":
         votes[disputed] = 0
     state_NC = np.full(shape, UNKNOWN, np.int8)
@@ -354,5 +336,5 @@ def _joined(image_M: Array, values: pa.Array, count: int) -> pa.Array:
     pairs = pairs.sort_by([("image", "ascending"), ("value", "ascending")])
     per_image = np.bincount(pairs.column("image").to_numpy(), minlength=count)
     offsets = np.concatenate([[0], np.cumsum(per_image)]).astype(np.int32)
-    lists = pa.ListArray.from_arrays(offsets, _array(pairs, "value"))
+    lists = pa.ListArray.from_arrays(offsets, joined_column(pairs, "value"))
     return pc.binary_join(lists, JOIN)

@@ -1,14 +1,16 @@
 """What a cell of a label table says: present, absent, unknown or uncertain.
 
-M cells.
+M cells, C categories.
 """
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, Array
-from goldseam.dataset.formats.options import CsvImport
-from goldseam.errors import InvalidDataset
+from goldseam.dataset.codecs import ABSENT, PRESENT, UNKNOWN, UNSURE, Array
+from goldseam.dataset.formats.options import Meaning, State
+from goldseam.errors import InvalidConfig, InvalidDataset, closest
 
 # compared without case and surrounding blanks
 MEANINGS = {
@@ -17,24 +19,32 @@ MEANINGS = {
     **dict.fromkeys(("", "nan", "na", "n/a", "null", "none", "unknown", "?"), "unknown"),
     **dict.fromkeys(("-1", "-1.0", "u", "uncertain"), "uncertain"),
 }
-STATES = {"present": PRESENT, "absent": ABSENT, "unknown": UNKNOWN}
-NO_MEANING = -2
+STATES = {"present": PRESENT, "absent": ABSENT, "unknown": UNKNOWN, "unsure": UNSURE}
+UNCERTAIN = 2
+NO_MEANING = -3
+REMEDY = (
+    "Import the table first, with 'goldseam dataset import csv': a column that is no category "
+    "goes to --meta or --drop, and --value TEXT=present|absent|unknown|uncertain says what a text "
+    "means."
+)
 
 
 class TagValues:
     """The states that texts stand for.
 
     Args:
-        config: which texts mean what, and what an uncertain entry is taken for.
+        given: texts and what they mean, beside and before `MEANINGS`.
+        remedy: for a text that means nothing.
     """
 
-    def __init__(self, config: CsvImport) -> None:
-        given = {text.strip().lower(): meaning for text, meaning in config.values.items()}
-        states = {**STATES, "uncertain": STATES[config.uncertain]}
-        self.state_of = {text: states[name] for text, name in {**MEANINGS, **given}.items()}
+    def __init__(self, given: Mapping[str, Meaning], remedy: str = REMEDY) -> None:
+        meanings = {**MEANINGS, **{text.strip().lower(): said for text, said in given.items()}}
+        states = {**STATES, "uncertain": UNCERTAIN}
+        self.state_of = {text: states[name] for text, name in meanings.items()}
+        self.remedy = remedy
 
     def read(self, column: pa.DictionaryArray, *, where: str, first_row: int) -> Array:
-        """State of each cell: int8 M, 1 present, 0 absent, -1 unknown.
+        """State of each cell: int8 M, 1 present, 0 absent, -1 unknown, 2 uncertain.
 
         Args:
             column: M texts by dictionary.
@@ -55,8 +65,39 @@ class TagValues:
             raise InvalidDataset(
                 f"{where}, row {first_row + row}: {texts[code_M[row]]!r}, expected 1 (present), "
                 "0 (absent), blank (unknown) or -1 (uncertain).",
-                remedy="Import the table first, with 'goldseam dataset import csv': a column that "
-                "is no category goes to --meta or --drop, and --value "
-                "TEXT=present|absent|unknown|uncertain says what a text means.",
+                remedy=self.remedy,
             )
         return state_M
+
+
+def uncertain_states(
+    uncertain: State, uncertain_of: Mapping[str, State], categories: Sequence[str]
+) -> Array:
+    """What uncertain entries of each category are taken for: int8 C.
+
+    Args:
+        uncertain: for categories that `uncertain_of` does not name.
+        uncertain_of: category → state.
+        categories: C names.
+
+    Raises:
+        InvalidConfig: `uncertain_of` names another category.
+    """
+    for name in uncertain_of:
+        if name not in categories:
+            raise InvalidConfig(
+                f"uncertain_of names the category '{name}', which the labels do not have.",
+                remedy=f"Closest: {closest(name, categories)}.",
+            )
+    return np.array([STATES[uncertain_of.get(name, uncertain)] for name in categories], np.int8)
+
+
+def settle_uncertain(state: Array, policy: Array) -> tuple[Array, Array]:
+    """The states after the policy, and where they were uncertain.
+
+    Args:
+        state: any shape; 2 is uncertain.
+        policy: broadcasts to it.
+    """
+    uncertain = state == UNCERTAIN
+    return np.where(uncertain, policy, state).astype(np.int8), uncertain

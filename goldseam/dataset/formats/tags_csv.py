@@ -22,13 +22,14 @@ from goldseam.dataset.formats.assembly import (
     write_labels,
 )
 from goldseam.dataset.formats.metadata import typed_metadata
-from goldseam.dataset.formats.options import CsvImport
+from goldseam.dataset.formats.options import CsvImport, ImportConfig
 from goldseam.dataset.formats.splitting import (
     Source,
     files_by_split,
     groups_by_pattern,
     read_splits,
 )
+from goldseam.dataset.formats.tag_entries import count_tags
 from goldseam.dataset.formats.tag_table import TagTable, read_tag_table
 from goldseam.dataset.schema import SPLITS, DatasetInfo, Kind, Split, Task
 from goldseam.errors import InvalidDataset
@@ -65,7 +66,32 @@ def import_csv(
     config = config or CsvImport()
     require_task_name(config.task)
     files = files_by_split(source, config.split)
-    labels = _labels(files, config)
+    tables = [read_tag_table(file, config) for file in files.values()]
+    return import_tables(files, tables, out, images=images, config=config, replace=replace)
+
+
+def import_tables(
+    files: Mapping[Split, Path],
+    tables: Sequence[TagTable],
+    out: Path,
+    *,
+    images: Path | None,
+    config: ImportConfig,
+    replace: bool,
+    notes: tuple[str, ...] = (),
+) -> Imported:
+    """Write label tables that were read as a dataset; arguments and errors as in `import_csv`.
+
+    Args:
+        files: the file of each split, or the one file.
+        tables: what was read from them.
+        out: the folder to make.
+        images: the folder of the pictures.
+        config: the options.
+        replace: whether a folder that is there is replaced.
+        notes: what else a person should know.
+    """
+    labels = _labels(files, tables, config)
     info = DatasetInfo(
         name=declared_name(config, files),
         version=config.version or "1",
@@ -73,38 +99,44 @@ def import_csv(
         source=", ".join(file.name for file in files.values()),
         tasks={},
     )
-    info = write_labels(
-        out, labels, info, images=images, copy_pictures=config.copy_pictures, replace=replace
+    written = write_labels(out, labels, info, images=images, config=config, replace=replace)
+    task, cells, _ = labels.tasks[config.task]
+    uncertain_C = np.sum(
+        [_in_order(one, one.uncertain_C, task.categories) for one in tables], axis=0
     )
-    return Imported(info)
+    tags = count_tags(task.categories, written.kept(cells), uncertain_C)
+    return Imported(written.info, dict(written.skipped), notes, tags)
 
 
-def _labels(files: Mapping[Split, Path], config: CsvImport) -> Labels:
+def _labels(
+    files: Mapping[Split, Path], tables: Sequence[TagTable], config: ImportConfig
+) -> Labels:
     """The labels of all files, one row an image."""
-    tables = [read_tag_table(file, config) for file in files.values()]
     categories = _all_categories(tables, list(files.values()))
     image_ids = pa.concat_arrays([table.image_ids for table in tables])
     if len(tables) > 1:
         require_unique(
             image_ids, "the files of two splits", "Give each image an id of its own in one file."
         )
-    state_NC = np.concatenate([_in_order(table, categories) for table in tables])
+    state_NC = np.concatenate([_in_order(table, table.state_NC, categories) for table in tables])
     columns = _columns(tables)
     group = columns.get("group")
     if group is None:
         group = groups_by_pattern(image_ids, config.group_pattern)
     by_file, by_column = _named_splits(files, tables, columns)
-    cells = encode_tags(state_NC)
+    unsure = any(table.unsure for table in tables)
+    task = Task(kind=Kind.TAGS, categories=categories, unsure=unsure)
+    cells = encode_tags(task, state_NC)
     return Labels(
         image_ids=image_ids,
-        file=image_ids,
+        file=columns.get("file", image_ids),
         group=group,
         split_N=split_images(config, by_file, by_column, group),
         width=_lengths(columns, "width", len(image_ids)),
         height=_lengths(columns, "height", len(image_ids)),
         tasks={
             config.task: (
-                Task(kind=Kind.TAGS, categories=categories),
+                task,
                 cells,
                 _sources(cells, columns.get("source"), config.source),
             )
@@ -143,12 +175,13 @@ def _all_categories(tables: Sequence[TagTable], files: Sequence[Path]) -> tuple[
     return first.categories
 
 
-def _in_order(table: TagTable, categories: tuple[str, ...]) -> Array:
+def _in_order(table: TagTable, values_C: Array, categories: tuple[str, ...]) -> Array:
+    """Values of a table's categories (their last axis) in the order of `categories`."""
     if table.categories == categories:
-        return table.state_NC
+        return values_C
     order = [table.categories.index(name) for name in categories]
-    ordered_NC: Array = table.state_NC[:, order]
-    return ordered_NC
+    ordered_C: Array = values_C[..., order]
+    return ordered_C
 
 
 def _columns(tables: Sequence[TagTable]) -> dict[str, pa.Array]:

@@ -1,4 +1,4 @@
-"""A dataset made partial: training labels outside a mask become unknown, and nothing else changes.
+"""A dataset made partial: some training labels become unknown, and nothing else changes.
 
 Columns are copied as they stand; no picture is decoded. Shapes: N training images, T tasks.
 """
@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from goldseam.artifacts import digest_file
+from goldseam.dataset.codecs import UNKNOWN, encode_tags
+from goldseam.dataset.partial.drawn_tags import TRAIN, KnownTags
 from goldseam.dataset.partial.masks import InvalidMask, LabelMask
 from goldseam.dataset.partial.protocols import Protocol, label_mask
 from goldseam.dataset.reading import Dataset, open_shard
@@ -24,24 +26,25 @@ from goldseam.progress import progress
 from goldseam.storage.atomic import atomic_folder
 
 Bools = npt.NDArray[np.bool_]
-TRAIN = "train"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PartialLabels:
-    """What `apply_mask` made.
+    """What `make_partial` made.
 
     Attributes:
         info: of the new dataset.
-        before: task → training images that carried its label.
+        before: task of the mask, or of tags → training images that carried its label.
         kept: task → training images that still do.
         lacking: task → labels that the mask keeps and the dataset never had.
+        entries: of a scheme of tags: `present` and `absent` → entries known before, and still.
     """
 
     info: DatasetInfo
     before: dict[str, int]
     kept: dict[str, int]
     lacking: dict[str, int]
+    entries: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
 def protocol_tasks(info: DatasetInfo) -> tuple[str, ...]:
@@ -139,18 +142,39 @@ def apply_mask(
         InvalidDataset: the mask names a task that the dataset does not have.
         OutputExists: `out` is there and `replace` is False.
     """
-    image_ids = _image_ids(dataset)
-    before_NT, mask_NT = labeled(dataset, mask.tasks), mask.rows_for(image_ids)
-    lacking_NT = mask_NT & ~before_NT
-    if lacking_NT.any() and not allow_lacking:
-        row, task = np.argwhere(lacking_NT)[0]
-        raise InvalidMask(
-            f"the label mask keeps '{mask.tasks[task]}' of the image '{image_ids[row]}', which "
-            f"has no such label ({int(lacking_NT.sum()):,} such labels).",
-            remedy="Take the mask that was made for this dataset, or pass --allow-lacking: then "
-            "such labels stay unknown.",
-        )
-    known = dict(zip(mask.tasks, (mask_NT & before_NT).T, strict=True))
+    return make_partial(dataset, out, mask=mask, allow_lacking=allow_lacking, replace=replace)
+
+
+def make_partial(
+    dataset: Dataset,
+    out: Path,
+    *,
+    mask: LabelMask | None = None,
+    tags: KnownTags | None = None,
+    allow_lacking: bool = False,
+    replace: bool = False,
+) -> PartialLabels:
+    """Write a dataset in which labels outside a mask, and tags outside a draw, are unknown.
+
+    As `apply_mask`; an image that is left without a known tag has null for its tags.
+
+    Args:
+        dataset: an open dataset.
+        out: the folder to make.
+        mask: of its training images; None forgets no label as a whole.
+        tags: from `draw_tags`, of this dataset and after this mask; None forgets no single tag.
+        allow_lacking: whether the mask may keep labels that the dataset does not have.
+        replace: whether a folder that is there is replaced.
+
+    Raises:
+        InvalidMask: the mask names other images, or keeps a label that is not there.
+        InvalidDataset: the mask names a task that the dataset does not have.
+        OutputExists: `out` is there and `replace` is False.
+    """
+    before, known, lacking = _kept(dataset, mask, allow_lacking=allow_lacking)
+    if tags is not None:
+        before[tags.task] = (tags.before_NC != UNKNOWN).any(axis=1)
+        known[tags.task] = (tags.kept_NC != UNKNOWN).any(axis=1)
     shards: list[Shard] = []
     with (
         atomic_folder(out, replace=replace) as folder,
@@ -162,36 +186,86 @@ def apply_mask(
                 part = {
                     task: known_N[start : start + shard.rows] for task, known_N in known.items()
                 }
+                cells = {}
+                if tags is not None:
+                    cells[tags.task] = encode_tags(
+                        dataset.info.tasks[tags.task], tags.kept_NC[start : start + shard.rows]
+                    )
                 start += shard.rows
-                shards.append(_forget(dataset.path, shard, part, folder))
+                shards.append(_forget(dataset.path, shard, part, cells, folder))
             else:
                 shutil.copyfile(dataset.path / shard.file, folder / shard.file)
                 shards.append(shard)
             step(note=shard.file)
         info = dataset.info.model_copy(
-            update={"shards": tuple(shards), "description": _description(dataset.info, mask)}
+            update={"shards": tuple(shards), "description": _description(dataset.info, mask, tags)}
         )
         info.write_yaml(folder)
     return PartialLabels(
         info=info,
-        before=dict(zip(mask.tasks, before_NT.sum(axis=0).tolist(), strict=True)),
+        before={task: int(before_N.sum()) for task, before_N in before.items()},
         kept={task: int(known_N.sum()) for task, known_N in known.items()},
-        lacking=dict(zip(mask.tasks, lacking_NT.sum(axis=0).tolist(), strict=True)),
+        lacking={task: int(lacking_N.sum()) for task, lacking_N in lacking.items()},
+        entries={} if tags is None else tags.entries,
     )
+
+
+def _kept(
+    dataset: Dataset, mask: LabelMask | None, *, allow_lacking: bool
+) -> tuple[dict[str, Bools], dict[str, Bools], dict[str, Bools]]:
+    """Task of the mask → bool N: images with its label, that keep it, that should but lack it."""
+    if mask is None:
+        return {}, {}, {}
+    image_ids = _image_ids(dataset)
+    before_NT, mask_NT = labeled(dataset, mask.tasks), mask.rows_for(image_ids)
+    lacking_NT = mask_NT & ~before_NT
+    if lacking_NT.any() and not allow_lacking:
+        row, task = np.argwhere(lacking_NT)[0]
+        raise InvalidMask(
+            f"the label mask keeps '{mask.tasks[task]}' of the image '{image_ids[row]}', which "
+            f"has no such label ({int(lacking_NT.sum()):,} such labels).",
+            remedy="Take the mask that was made for this dataset, or pass --allow-lacking: then "
+            "such labels stay unknown.",
+        )
+    before, known, lacking = (
+        dict(zip(mask.tasks, of_NT.T, strict=True))
+        for of_NT in (before_NT, mask_NT & before_NT, lacking_NT)
+    )
+    return before, known, lacking
 
 
 def _image_ids(dataset: Dataset) -> tuple[str, ...]:
     return tuple(dataset.table(TRAIN, ["image_id"]).column("image_id").to_pylist())
 
 
-def _description(info: DatasetInfo, mask: LabelMask) -> str:
-    seed = "" if mask.seed is None else f", seed {mask.seed}"
-    said = f"Training labels of {', '.join(mask.tasks)} are partial: {mask.protocol}{seed}."
-    return f"{info.description} {said}".strip()
+def _description(info: DatasetInfo, mask: LabelMask | None, tags: KnownTags | None) -> str:
+    said = [info.description]
+    if mask is not None:
+        seed = "" if mask.seed is None else f", seed {mask.seed}"
+        said.append(
+            f"Training labels of {', '.join(mask.tasks)} are partial: {mask.protocol}{seed}."
+        )
+    if tags is not None:
+        said.append(tags.sentence)
+    return " ".join(said).strip()
 
 
-def _forget(source: Path, shard: Shard, known: Mapping[str, Bools], folder: Path) -> Shard:
-    """Write a shard again, row group by row group, with null where a label is not kept."""
+def _forget(
+    source: Path,
+    shard: Shard,
+    known: Mapping[str, Bools],
+    cells: Mapping[str, pa.Array],
+    folder: Path,
+) -> Shard:
+    """Write a shard again, row group by row group, with null where a label is not kept.
+
+    Args:
+        source: folder of the shard.
+        shard: which.
+        known: task → bool N: whether the label is kept.
+        cells: task → N cells to write instead of those that are there.
+        folder: where to.
+    """
     path = folder / shard.file
     with open_shard(source / shard.file) as parquet:
         schema = parquet.schema_arrow
@@ -201,6 +275,8 @@ def _forget(source: Path, shard: Shard, known: Mapping[str, Bools], folder: Path
                 table = parquet.read_row_group(number)
                 end = start + table.num_rows
                 columns = {name: table.column(name) for name in schema.names}
+                for task, cell_N in cells.items():
+                    columns[task] = cell_N[start:end].cast(columns[task].type)
                 for task, known_N in known.items():
                     keep = pa.array(known_N[start:end])
                     for name in (task, f"{task}_source"):

@@ -21,6 +21,9 @@ from goldseam.errors import InvalidConfig
 Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 
+# in the place of a protocol: every label is known
+FULL = "full"
+
 
 class Protocol(StrEnum):
     """How many tasks an image is labeled for.
@@ -87,6 +90,22 @@ def label_mask(
     if protocol is Protocol.ONE_LABEL:
         return _one_label(eligible_NT, random)
     return _random_label(eligible_NT, random)
+
+
+def known_labels(images: int, tasks: Sequence[str], protocol: str, seed: int) -> Bools:
+    """Which labels of the training pictures are known, bool NT: all by `FULL`, else by a protocol.
+
+    Raises:
+        InvalidConfig: there is no such protocol.
+    """
+    if protocol == FULL:
+        return np.ones((images, len(tasks)), bool)
+    if protocol.replace("-", "_") not in list(Protocol):
+        raise InvalidConfig(
+            f"there is no protocol '{protocol}'.",
+            remedy=f"Choose {FULL}, one-label or random-label.",
+        )
+    return label_mask(images, tasks, protocol, seed=seed)
 
 
 def budget(

@@ -52,7 +52,9 @@ class Distillation:
         )
         losses = {f"{task}.teacher": config.teacher_weight * x for task, x in imitation.items()}
         if config.label_weight:
-            labeled = self.loss(output, batch.targets, batch.known, context.share)
+            labeled = self.loss(
+                output, batch.targets, batch.known, context.share, context.place(batch)
+            )
             losses |= {
                 name: config.label_weight * loss
                 for name, loss in labeled.items()

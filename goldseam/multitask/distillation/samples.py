@@ -24,7 +24,12 @@ class EveryImage(SampleTable):
     def __init__(self, table: TrainingTable, derivations: Sequence[Derivation] = ()) -> None:
         rows_N = np.arange(table.dataset.info.rows(table.split))
         every = TrainingTable(
-            table.dataset, table.split, list(table.tasks), rows=rows_N, cache=table.cache
+            table.dataset,
+            table.split,
+            list(table.tasks),
+            rows=rows_N,
+            cache=table.cache,
+            unsure=table.unsure,
         )
         self.table: SampleTable = (
             DerivedTable.over(every, derivations, rows=rows_N) if derivations else every

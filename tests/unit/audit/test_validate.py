@@ -182,6 +182,28 @@ def test_unknown_boxes_differ_from_no_boxes(dataset, tmp_path):
     assert [f.rows for f in result.failures] == [("train/objects", "train/objects.island")]
 
 
+@pytest.mark.parametrize(
+    ("tags", "sentence"),
+    [
+        ({"present": [0], "absent": [], "unsure": [0]}, "two of present, absent and unsure"),
+        ({"present": [], "absent": [], "unsure": [3]}, "Category ids of tags are 0 to 2"),
+        ({"present": [0], "absent": [1], "unsure": [2]}, ""),
+    ],
+)
+def test_what_is_unsure_is_looked_at_as_well(tmp_path, tags, sentence):
+    tasks = {**INFO.tasks, "tags": INFO.tasks["tags"].model_copy(update={"unsure": True})}
+
+    def edit(rows):
+        rows[0]["tags"] = tags
+
+    dataset = build(tmp_path / "d", INFO.model_copy(update={"tasks": tasks}))
+    config = ValidateConfig(minimum_known=0)
+    result = validate(config, rewrite(dataset, "train", edit), tmp_path / "out")
+    failed = {failure.expectation: list(failure.rows) for failure in result.failures}
+    assert all(rows == ["train/train-0"] for rows in failed.values())
+    assert [sentence in name for name in failed] == [True] * bool(sentence)
+
+
 def test_the_same_inputs_give_the_same_digest(dataset, tmp_path):
     first = validate(ValidateConfig(), dataset, tmp_path / "first")
     second = validate(ValidateConfig(), dataset, tmp_path / "second")

@@ -157,4 +157,9 @@ def test_a_dataset_without_a_noisy_task_can_be_audited_and_validated(goldseam, t
     assert code == 0, err
     code, out, err = goldseam("recipe", "check", tmp_path / "r.yaml")
     assert code == 0, err
-    assert "pipeline: partial_to_model" in (tmp_path / "r.yaml").read_text()
+    assert "pipeline: tags_to_model" in (tmp_path / "r.yaml").read_text()
+    # it has no split to be scored on, which is said before an hour of training
+    code, _, err = goldseam("run", tmp_path / "r.yaml", "--out", tmp_path / "run")
+    assert code == 2
+    assert "evaluate.split: the dataset 'plain' has no split 'test'" in err
+    assert not (tmp_path / "run").exists()

@@ -120,6 +120,7 @@ def test_the_status_comes_first_and_never_claims_a_success(tmp_path: Path) -> No
     [
         ({"pipeline": "label_audit"}, set()),
         ({"pipeline": "partial_to_model", "train": {"tasks": ["cover"]}}, {"train", "scratch"}),
+        ({"pipeline": "tags_to_model"}, {"train", "scratch", "finetune"}),
         ({"pipeline": "no such"}, {"train", "scratch", "pretrain", "finetune", "noisy_direct"}),
     ],
 )

@@ -8,8 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldseam.dataset.checking import check_dataset
-from goldseam.dataset.partial import InvalidMask, LabelMask, read_mask
+from goldseam.dataset.codecs import UNSURE
+from goldseam.dataset.coverage import category_states
+from goldseam.dataset.partial import InvalidMask, LabelMask, Uniform, read_mask, tag_mask
 from goldseam.dataset.partial.apply import apply_mask, draw_mask, labeled, scale_mask
+from goldseam.dataset.partial.drawn_tags import RatesOfDataset
 from goldseam.dataset.reading import open_dataset
 from goldseam.dataset.schema import DatasetInfo, Task
 from goldseam.dataset.writing import write_dataset
@@ -177,10 +180,120 @@ def test_the_command_draws_saves_and_follows_a_mask(dataset_path, tmp_path, comm
     assert read_mask(tmp_path / "c.parquet").labels_per_task == {"cover": 2, "edge": 2}
 
 
+def states(path, split="train"):
+    """Tags of every image, as a label matrix."""
+    dataset = open_dataset(path)
+    column = dataset.table(split, ["tags"]).column("tags").combine_chunks()
+    return category_states(dataset.info.tasks["tags"], column, "tags")
+
+
+def drawn(rate, seed):
+    """What the scheme keeps of the training images, drawn from the labels that the fixture has."""
+    full_NC = np.array([[1, 0, -1, 1]] * 3 + [[-1] * 4], np.int8)
+    return np.where(tag_mask(Uniform(rate=rate), full_NC, seed), full_NC, -1)
+
+
+@pytest.mark.parametrize("seed", [1, 5])
+def test_a_scheme_of_tags_leaves_the_rest_of_the_dataset_as_it_is(
+    dataset_path, tmp_path, command, seed
+):
+    code, said = command(
+        *(dataset_path, "--out", tmp_path / "a", "--tag-scheme", "{name: uniform, rate: 0.5}"),
+        *("--seed", seed),
+    )
+    assert code == 0, said
+    kept_NC = drawn(0.5, seed)
+    assert 0 < (kept_NC != -1).sum() < 9, "a draw that shows something"
+    np.testing.assert_array_equal(states(tmp_path / "a"), kept_NC)
+    assert check_dataset(tmp_path / "a") == []
+    before, after = open_dataset(dataset_path), open_dataset(tmp_path / "a")
+    old, new = before.table("train"), after.table("train")
+    sources = old.column("tags_source").to_pylist()
+    assert new.column("tags_source").to_pylist() == [
+        source if known else None
+        for source, known in zip(sources, (kept_NC != -1).any(axis=1), strict=True)
+    ]
+    for name in set(old.column_names) - {"tags", "tags_source"}:
+        assert new.column(name).equals(old.column(name)), name
+    (shard,) = before.shards("test")
+    assert (after.path / shard.file).read_bytes() == (before.path / shard.file).read_bytes()
+    assert after.info.description.endswith(
+        f"Training tags of tags are partial: uniform, rate 0.5, seed {seed}."
+    )
+    rows = [line.split("│")[1:-1] for line in said.splitlines() if "│" in line]
+    counted = {row[0].strip(): [cell.strip() for cell in row[1:3]] for row in rows}
+    assert counted["present tags"] == ["6", str((kept_NC == 1).sum())]
+    assert counted["absent tags"] == ["3", str((kept_NC == 0).sum())]
+
+
+def test_a_lower_rate_keeps_a_part_and_an_unknown_tag_never_comes_back(
+    dataset_path, tmp_path, command
+):
+    for name, rate in (("low", 0.3), ("high", 0.8), ("all", 1.0)):
+        scheme = f"{{name: uniform, rate: {rate}}}"
+        assert command(dataset_path, "--out", tmp_path / name, "--tag-scheme", scheme)[0] == 0
+    low_NC, high_NC, all_NC = (states(tmp_path / name) for name in ("low", "high", "all"))
+    assert (high_NC[low_NC != -1] == low_NC[low_NC != -1]).all()
+    np.testing.assert_array_equal(all_NC, states(dataset_path))
+    # what nobody looked at has no part in the draw of a fixed number of tags
+    fixed = ("--tag-scheme", "{name: fixed_per_category, positives: 2, negatives: 0}")
+    assert command(dataset_path, "--out", tmp_path / "two", *fixed)[0] == 0
+    two_NC = states(tmp_path / "two")
+    assert (two_NC == 1).sum(axis=0).tolist() == [2, 0, 0, 2]
+    assert not (two_NC == 0).any()
+
+
+def test_a_scheme_stands_beside_a_mask_and_comes_after_it(dataset_path, tmp_path, command):
+    mask = tmp_path / "mask.csv"
+    mask.write_text("image_id,cover,tags\nimage-0,1,1\nimage-1,0,1\nimage-2,0,0\nimage-3,0,0\n")
+    fixed = ("--tag-scheme", "{name: fixed_per_category, positives: 2, negatives: 9}")
+    code, said = command(dataset_path, "--out", tmp_path / "a", "--mask", mask, *fixed)
+    assert code == 0, said
+    kept_NC = states(tmp_path / "a")
+    # two images are left and both keep their tags; a mask after the draw could leave fewer
+    np.testing.assert_array_equal(kept_NC, [[1, 0, -1, 1], [1, 0, -1, 1], [-1] * 4, [-1] * 4])
+    known = open_dataset(tmp_path / "a").known("train")
+    assert known["cover"].tolist() == [True, False, False, False]
+    assert known["edge"].tolist() == [True, True, False, False]
+    assert "partial: unstated. Training tags" in open_dataset(tmp_path / "a").info.description
+
+
+def test_the_tags_of_a_noisy_task_are_left_alone(sample, tmp_path, command):
+    kinds = {"a": Task(kind="tags", categories=("x", "y"))}
+    kinds["b"] = Task(kind="tags", categories=("x", "y"), noisy_version_of="a")
+    tags = {"a": np.array([1, 0], np.int8), "b": np.array([0, 1], np.int8)}
+    one = sample(0, (), meta={}, labels=tags, sources=dict.fromkeys(tags, "human"))
+    write_dataset(tmp_path / "two", DatasetInfo(name="two", tasks=kinds), {"train": [one]})
+    scheme = ("--tag-scheme", "{name: uniform, rate: 0}")
+    for out, task, kept in (("a", (), [False, True]), ("b", ("--tag-task", "b"), [True, False])):
+        assert command(tmp_path / "two", "--out", tmp_path / out, *scheme, *task)[0] == 0
+        known = open_dataset(tmp_path / out).known("train")
+        assert [bool(known[name][0]) for name in ("a", "b")] == kept
+
+
+SCHEME = ("--tag-scheme", "{name: uniform, rate: 0.5}")
+SIZES = "{name: size_dependent, small: 0, middle: 0.5, large: 1, negatives: 1, boundaries: [1, 2]}"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ((), "either a protocol or a mask"),
+        (("--tag-scheme", "{name: uniforn, rate: 0.5}"), "--tag-scheme"),
+        (("--tag-scheme", "{name: uniform, rate: 2}"), "--tag-scheme"),
+        (("--tag-scheme", SIZES), "area of items"),
+        (
+            ("--tag-scheme", "{name: rates_from_table, positives: [1], negatives: [1]}"),
+            "1 rates for 4 categories",
+        ),
+        ((*SCHEME, "--tag-task", "cover"), "'cover' is a segmentation task"),
+        ((*SCHEME, "--tag-task", "tagz"), "no task 'tagz'"),
+        ((*SCHEME, "--tasks", "tags"), "--tasks belongs to --protocol and --mask"),
+        ((*SCHEME, "--budget", "0.5"), "--budget belongs to"),
+        ((*SCHEME, "--save-mask", "m.csv"), "--save-mask belongs to"),
+        ((*SCHEME, "--allow-lacking"), "--allow-lacking belongs to"),
+        ((*SCHEME, "--protocol", "one-label", "--mask", "m.csv"), "either a protocol or a mask"),
+        (("--protocol", "one-label", "--tag-task", "tags"), "--tag-task tags"),
         (("--protocol", "one-label", "--mask", "m.csv"), "either a protocol or a mask"),
         (("--protocol", "all"), "no protocol 'all'"),
         (("--protocol", "one-label", "--tasks", "covr"), "no task 'covr'"),
@@ -206,3 +319,54 @@ def test_a_saved_mask_is_not_overwritten(dataset_path, tmp_path, command):
     assert not (tmp_path / "out").exists()
     assert command(dataset_path, "--out", tmp_path / "out", *options, "--replace")[0] == 0
     assert read_mask(saved).protocol == "one_label"
+
+
+def test_rates_are_those_of_a_real_dataset(dataset_path, tmp_path, command):
+    categories = open_dataset(dataset_path).info.task("tags").categories
+    like = [categories[3], categories[3], categories[1], categories[0]]
+    options = RatesOfDataset(dataset=dataset_path, blank_present=0.5, categories=like)
+    # one of four images has no tags; half of what is unknown there counts as present
+    rates = options.read()
+    assert rates.positives == pytest.approx((3 / 3.5, 3 / 3.5, 0, 3 / 3.5))
+    assert rates.negatives == pytest.approx((0, 0, 3 / 3.5, 0))
+    written = f"{{name: rates_of_dataset, dataset: {dataset_path}, blank_present: 1}}"
+    code, said = command(dataset_path, "--out", tmp_path / "a", "--tag-scheme", written)
+    assert code == 0, said
+    assert (states(tmp_path / "a")[:, 1] == states(dataset_path)[:, 1]).all()
+    description = open_dataset(tmp_path / "a").info.description
+    assert "rates_from_table" in description
+    assert str(tmp_path) not in description
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("blank_present: 2", "less than or equal to 1"),
+        ("blank_present: 0.1, categories: [nobody]", "no category 'nobody'"),
+        ("blank_present: 0.1, task: cover", "'cover' is a segmentation task"),
+    ],
+)
+def test_wrong_rates_of_a_dataset_are_named(dataset_path, tmp_path, command, options, message):
+    scheme = f"{{name: rates_of_dataset, dataset: {dataset_path}, {options}}}"
+    code, said = command(dataset_path, "--out", tmp_path / "a", "--tag-scheme", scheme)
+    assert code == 2
+    assert message in said
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_an_annotator_was_unsure_of_stays_so(sample, tmp_path, command):
+    kind = Task(kind="tags", categories=("x", "y"), unsure=True)
+    state_NC = np.array([[UNSURE, 1], [0, UNSURE], [UNSURE, -1], [1, 0]], np.int8)
+    images = [
+        sample(row, (), meta={}, labels={"t": state_C}, sources={"t": "human"})
+        for row, state_C in enumerate(state_NC)
+    ]
+    write_dataset(tmp_path / "d", DatasetInfo(name="d", tasks={"t": kind}), {"train": images})
+    nothing = ("--tag-scheme", "{name: uniform, rate: 0}")
+    code, said = command(tmp_path / "d", "--out", tmp_path / "a", *nothing)
+    assert code == 0, said
+    column = open_dataset(tmp_path / "a").table("train", ["t"]).column("t").combine_chunks()
+    kept_NC = category_states(kind, column, "", unsure=True)
+    np.testing.assert_array_equal(kept_NC, np.where(state_NC == UNSURE, UNSURE, -1))
+    assert column.is_null().to_pylist() == [False, False, False, True]
+    assert check_dataset(tmp_path / "a") == []

@@ -92,7 +92,7 @@ def test_the_check_compares_labels_with_the_size_that_is_given(
 def label_table(count: int, first: int = 0, **changes: Any) -> pa.Table:
     random = np.random.default_rng(first)
     names = [f"i{first + number}" for number in range(count)]
-    cells = encode_tags(random.integers(-1, 2, (count, 3)).astype(np.int8))
+    cells = encode_tags(TAGS.tasks["tags"], random.integers(-1, 2, (count, 3)).astype(np.int8))
     known = cells.is_valid().to_pylist()
     columns = {
         "image_id": pa.array(names),
@@ -161,4 +161,4 @@ def test_tags_are_encoded_like_one_by_one() -> None:
     state_NC[3] = -1
     task = TAGS.tasks["tags"]
     expected = [None if (row == -1).all() else encode_label(task, row) for row in state_NC]
-    assert encode_tags(state_NC).to_pylist() == expected
+    assert encode_tags(task, state_NC).to_pylist() == expected

@@ -1,10 +1,12 @@
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.metrics import average_precision_score, confusion_matrix
+from sklearn.metrics import average_precision_score, confusion_matrix, f1_score
 
 from goldseam.dataset.loading import evaluation_batches
 from goldseam.dataset.reading import open_dataset
@@ -55,6 +57,42 @@ def test_map_is_scikit_learns(evaluation, disc_data, disc_models):
     ]
     value = evaluation.models["pipeline"].metrics["tags.map"].value
     assert value == pytest.approx(np.mean(expected))
+
+
+def test_each_model_is_scored_by_its_own_thresholds(evaluation, disc_data, disc_models, tmp_path):
+    found, truth = predictions(disc_data, disc_models["pipeline"], "tags", "tags")
+    names = disc_data.info.tasks["tags"].categories
+    # a cut in the middle of each category's probabilities, but none can be told for the last
+    cut = {name: float(np.median(found[:, c])) for c, name in enumerate(names)}
+    cut[names[-1]] = None
+    model = tmp_path / "model"
+    shutil.copytree(disc_models["pipeline"], model)
+    body = json.loads((model / "config.json").read_text())
+    body["preprocessing"]["tag_thresholds"] = {"tags": cut}
+    (model / "config.json").write_text(json.dumps(body))
+    config = CONFIG.model_copy(update={"baselines": ("before",), "examples": 0})
+    models = {"pipeline": model, "before": disc_models["pipeline"]}
+    result = evaluate(config, disc_data, models, tmp_path / "out")
+    assert result.models["pipeline"].tag_thresholds == {"tags": cut}
+    assert result.models["before"].tag_thresholds == {}
+    assert EvaluationResult.read(tmp_path / "out").models == result.models
+    for name, used in (("pipeline", cut), ("before", {})):
+        said = found >= [used.get(c) or 0.5 for c in names]
+        known = truth != -1
+        value = result.models[name].metrics["tags.of1"].value
+        assert value == pytest.approx(f1_score(truth[known] == 1, said[known]))
+    now, before = (result.models[name].metrics for name in ("pipeline", "before"))
+    changed = {key for key in now if now[key].value != before[key].value}
+    assert changed == {"tags.cf1", "tags.of1"}
+    assert before["tags.of1"] == evaluation.models["pipeline"].metrics["tags.of1"]
+
+
+def test_categories_that_the_mean_leaves_out_are_counted(evaluation):
+    metrics = evaluation.models["pipeline"].metrics
+    ranked = [estimate for key, estimate in metrics.items() if key.startswith("tags.ap.")]
+    undefined = sum(estimate.value is None for estimate in ranked)
+    assert metrics["tags.undefined_categories"].value == undefined
+    assert metrics["tags.undefined_categories"].unit == "categories"
 
 
 def test_noisy_labels_are_never_the_truth(evaluation):

@@ -107,6 +107,7 @@ def test_metadata_says_what_goes_in_and_comes_out(checkpoints, tmp_path):
     }
     assert body["output_meanings"]["relief"] == "value in m"
     assert body["output_meanings"]["facing"].startswith("unit vectors, x right")
+    assert body["tag_thresholds"] == {"tags": {"disk": 0.5, "bar": 0.5}}
     assert body["model_digest"] == result.model_digest
     assert isinstance(result, Exported)
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 
 import mlflow.pyfunc
 import numpy as np
@@ -9,10 +10,11 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.scoring_server import predictions_to_json
 from PIL import Image
 
 from goldseam.dataset.codecs import decode_label
-from goldseam.export.pyfunc import ServedModel, decode_array
+from goldseam.export.pyfunc import ServedModel, decode_array, output_columns
 from goldseam.export.servable import SERVING_FILES, write_serving_files
 from goldseam.prediction.config import TilingConfig
 from goldseam.prediction.predictor import Predictor, assemble, model_stride
@@ -22,6 +24,12 @@ from tests.unit.prediction.samples import TASKS, make_checkpoint, make_model, ma
 def png(array):
     stream = io.BytesIO()
     Image.fromarray(array).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def predictions_to_text(answer):
+    stream = io.StringIO()
+    predictions_to_json(answer, stream)
     return stream.getvalue()
 
 
@@ -51,7 +59,8 @@ def expected(image, tile=512, overlap=64):
 def test_answer_is_what_predict_says(served):
     image = make_picture(33, 47)
     answer = served.predict(pd.DataFrame({"image": [png(image)]}))
-    assert list(answer) == list(TASKS)
+    assert list(answer) == [*TASKS, "tags_present"]
+    assert list(TASKS)[-1] == "tags"
     for task, array in expected(image).items():
         cell = answer[task][0]
         found = np.array(cell) if task == "tags" else decode_array(cell)
@@ -101,7 +110,33 @@ def test_mlflow_loads_it_with_pickle_forbidden(folder, monkeypatch):
     np.testing.assert_allclose(decode_array(answer["edge"][0]), expected(image)["edge"], atol=1e-6)
     schema = loaded.metadata.get_input_schema()
     assert schema.input_names() == ["image"]
-    assert loaded.metadata.get_output_schema().input_names() == list(TASKS)
+    columns = [*TASKS, "tags_present"]
+    assert loaded.metadata.get_output_schema().input_names() == columns
+    assert list(answer) == columns
+
+
+def test_tags_are_decided_by_the_models_thresholds(tmp_path):
+    image = make_picture(16, 20)
+    cut = float(expected(image)["tags"][0])
+    for shift, said in ((-1e-4, True), (1e-4, False)):
+        thresholds = {"disk": cut + shift, "bar": None}
+        made = make_checkpoint(tmp_path / str(said), "feature", thresholds)
+        write_serving_files(made, made)
+        answer = mlflow.pyfunc.load_model(str(made)).predict(pd.DataFrame({"image": [png(image)]}))
+        assert answer["tags_present"][0] == [said, None]
+        # as the scoring server writes it
+        assert json.loads(predictions_to_text(answer))["predictions"][0]["tags_present"] == [
+            said,
+            None,
+        ]
+
+
+def test_a_task_keeps_its_name():
+    tasks = {"tags": TASKS["tags"], "tags_present": TASKS["tags"], "cover": TASKS["cover"]}
+    columns = output_columns(tasks)
+    assert columns["tags_present"] == ("tags_present", False)
+    assert columns["tags_present_"] == ("tags", True)
+    assert len(columns) == 5
 
 
 def test_serving_files_hold_no_pickle_and_no_path_of_this_machine(folder):

@@ -9,8 +9,10 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from goldseam.errors import InvalidConfig
-from goldseam.finetuning.logistic import log_loss, minimize, rescale
-from goldseam.finetuning.solver import _folds, fit_heads
+from goldseam.finetuning.config import PENALTIES
+from goldseam.finetuning.solving.folds import group_folds
+from goldseam.finetuning.solving.logistic import log_loss, minimize, rescale
+from goldseam.finetuning.solving.solver import fit_heads
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -138,13 +140,18 @@ def test_rescaling_stays_finite_where_margins_separate_or_are_all_equal():
         assert -2 < intercept + margin < -0.5
 
 
+@pytest.mark.parametrize("method", ["single", "joint"])
+@pytest.mark.parametrize("features", [3, 200], ids=["more rows", "more features"])
 @pytest.mark.parametrize("value", [0.0, 0.1])
-def test_features_that_tell_nothing_leave_the_frequency(value):
+def test_features_that_tell_nothing_leave_the_frequency(value, features, method):
     labels_NC = np.repeat([[1], [0]], [20, 60], axis=0).astype(np.int8)
     (fit,) = fit_heads(
-        np.full((80, 3), value), labels_NC, np.full((1, 3), 0.1), np.ones(1), categories=["a"]
-    )
+        np.full((80, features), value), labels_NC, np.full((1, features), 0.1), np.ones(1),
+        categories=["a"], method=method,
+    )  # fmt: skip
     assert not fit.kept
+    # penalties differ by rounding only, and the largest is the simplest
+    assert fit.penalty == max(PENALTIES)
     margin = fit.weight_D.sum() * value + fit.bias
     assert expit(margin) == pytest.approx(0.25, abs=0.01)
 
@@ -268,13 +275,13 @@ def test_the_same_seed_gives_the_same_heads_whatever_else_is_fit():
 def test_folds_keep_groups_whole_and_labels_even():
     rng = np.random.default_rng(0)
     present_N = (rng.random(400) < 0.15).astype(float)
-    alone_N = _folds(present_N, np.arange(400), 5, rng)
+    alone_N = group_folds(present_N, np.arange(400), 5, rng)
     counts = np.bincount(alone_N, weights=present_N)
     assert counts.max() - counts.min() <= 1
     # a positive weighs as much as the negatives per positive, so sizes differ by no more than that
     assert np.ptp(np.bincount(alone_N)) <= 1 / present_N.mean()
     group_N = rng.integers(0, 40, 400)
-    fold_N = _folds(present_N, group_N, 5, rng)
+    fold_N = group_folds(present_N, group_N, 5, rng)
     assert set(fold_N) == set(range(5))
     for group in range(40):
         assert len(set(fold_N[group_N == group])) == 1

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import torch
 
@@ -6,7 +5,6 @@ from goldseam.dataset.reading import open_dataset
 from goldseam.dataset.writing import write_dataset
 from goldseam.errors import InvalidConfig
 from goldseam.finetuning.config import FinetuneConfig
-from goldseam.finetuning.features import cache_features
 from goldseam.finetuning.stage import finetune
 from goldseam.models.checkpoint import load_checkpoint
 from tests.conftest import disc_info, discs
@@ -19,7 +17,8 @@ def test_only_the_tag_heads_change(disc_data, disc_models, tmp_path):
     before = load_checkpoint(disc_models["pipeline"]).state_dict()
     after = load_checkpoint(tmp_path / "out" / "checkpoint").state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed <= {"tags.tags.weight", "tags.tags.bias"}
+    # something was repaired, and nothing but heads
+    assert changed == {"tags.tags.weight", "tags.tags.bias"}
     assert [row.category for row in result.categories] == ["disk", "bar", "big"]
 
 
@@ -37,21 +36,9 @@ def test_a_category_without_known_negatives_keeps_its_head(disc_data, disc_model
 def test_repair_lowers_the_cross_validated_log_loss(disc_data, disc_models, tmp_path):
     result = finetune(CONFIG, disc_data, disc_models["pipeline"], tmp_path / "out")
     repaired = [row for row in result.categories if not row.kept]
+    assert repaired
     for row in repaired:
         assert row.log_loss_after < row.log_loss_before
-
-
-def test_features_are_cached_of_known_images_without_augmentation(disc_data, disc_models):
-    model = load_checkpoint(disc_models["pipeline"])
-    cached = cache_features(model, disc_data, "train", "tags")
-    rows = np.flatnonzero(disc_data.known("train")["tags"])
-    assert len(cached.features_NZ) == len(rows) == len(cached.groups)
-    record = next(disc_data.records("train", ["tags"], [int(rows[-1])]))
-    image = torch.from_numpy(record.image_HWC.transpose(2, 0, 1).copy())[None] / 255
-    with torch.no_grad():
-        expected = model.shared_features(image)[1][0].numpy()
-    assert np.allclose(cached.features_NZ[-1], expected, atol=1e-4)
-    assert (cached.labels_NC[-1] == record.labels["tags"]).all()
 
 
 def test_wrong_tasks_and_empty_splits_are_named(disc_data, disc_models, tmp_path):

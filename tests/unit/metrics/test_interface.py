@@ -116,7 +116,7 @@ def test_a_weight_counts_a_group_that_often(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_weightings_at_once_equal_one_at_a_time(kind, monkeypatch):
     monkeypatch.setattr("goldseam.metrics.sums.BLOCK", 200)
-    monkeypatch.setattr("goldseam.metrics.tags.BLOCK", 20)
+    monkeypatch.setattr("goldseam.metrics.ranking.BLOCK", 20)
     metric = make_batch(kind, 7).into(make_metric(kind))
     weights_RG = np.random.default_rng(0).integers(0, 3, (7, len(metric.groups))).astype(float)
     many = metric.compute_many(weights_RG)
@@ -134,11 +134,12 @@ def test_every_score_has_a_unit_and_a_direction(kind):
     metric = make_batch(kind, 8).into(make_metric(kind))
     described = {key: metric.describe(key) for key in metric.compute()}
     assert metric.primary in described
-    lower = {"mae", "rmse", "abs_rel", "mean", "median", "ece", "brier"}
+    lower = {"mae", "rmse", "abs_rel", "mean", "median", "ece", "brier", "undefined_categories"}
+    units = {"mae": "m", "rmse": "m", "mean": "degree", "median": "degree"}
+    units["undefined_categories"] = "categories"
     for key, (unit, better) in described.items():
         assert better == ("lower" if key.split(".")[0] in lower else "higher")
-        expected = {"mae": "m", "rmse": "m", "mean": "degree", "median": "degree"}.get(key, "")
-        assert unit == expected
+        assert unit == units.get(key, "")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,8 +12,8 @@ from tests.unit.metrics.samples import GROUPS, TAGS, make_batch
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def scored(prediction, target, categories=("a",), weights=None):
-    metric = TagsMetric(categories)
+def scored(prediction, target, categories=("a",), weights=None, thresholds=None):
+    metric = TagsMetric(categories, thresholds)
     prediction, target = np.array(prediction, float), np.array(target)
     metric.update(prediction, target, np.ones(len(target), bool), ["g"] * len(target))
     return metric.compute(weights)
@@ -43,6 +43,9 @@ def test_ranking_equals_scikit_learn_with_group_weights(seed, levels):
         assert scores[f"auc.{name}"] == pytest.approx(expected, abs=1e-12)
         expected = brier_score_loss(labels, ranks, sample_weight=weight)
         assert scores[f"brier.{name}"] == pytest.approx(expected, abs=1e-12)
+    undefined = sum(scores[f"ap.{name}"] is None for name in TAGS)
+    assert scores["undefined_categories"] in (undefined, None)
+    assert (scores["undefined_categories"] is None) == (scores["brier"] is None)
     for mean, part in (("map", "ap."), ("auc", "auc.")):
         defined = [scores[part + name] for name in TAGS if scores[part + name] is not None]
         if defined:
@@ -59,6 +62,7 @@ def test_a_category_with_one_kind_of_label_has_no_ranking():
     assert scores["brier.b"] == pytest.approx((0.8**2 + 0.4**2) / 2)
     assert scores["brier.c"] is None
     assert scores["ece.c"] is None
+    assert scores["undefined_categories"] == 2
 
 
 def test_all_scores_tied_give_the_share_of_positives():
@@ -104,6 +108,48 @@ def test_nothing_predicted_is_a_zero_and_nothing_to_find_is_none():
     scores = scored([[0.1], [0.9]], [[0], [0]])
     assert scores["cf1"] is None
     assert scores["of1"] is None
+
+
+def test_each_category_is_called_present_from_its_own_threshold_on():
+    # a: said 1 1 0 0 against 1 0 1 0; b is not named, so 0.5: said 0 1 against 1 1; c is never said
+    prediction = [[0.3, 0.4, 1.0], [0.2, 0.5, 1.0], [0.19, 0.9, 0.9], [0.1, 0.9, 0.9]]
+    target = [[1, 1, 1], [0, 1, 0], [1, -1, 0], [0, -1, 0]]
+    scores = scored(prediction, target, ("a", "b", "c"), thresholds={"a": 0.2, "c": 1.0})
+    precision, recall = (1 / 2 + 1 + 0) / 3, (1 / 2 + 1 / 2 + 0) / 3
+    assert scores["cf1"] == pytest.approx(2 * precision * recall / (precision + recall))
+    assert scores["of1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 3))
+
+
+def test_a_threshold_that_nobody_could_choose_counts_at_one_half():
+    batch = make_batch("tags", 5, size=40)
+    usual = batch.into(TagsMetric(TAGS)).compute()
+    assert batch.into(TagsMetric(TAGS, dict.fromkeys(TAGS))).compute() == usual
+    other = batch.into(TagsMetric(TAGS, dict.fromkeys(TAGS, 0.2))).compute()
+    assert {key for key in usual if other[key] != usual[key]} == {"cf1", "of1"}
+
+
+def test_thresholds_are_a_setting():
+    batch = make_batch("tags", 5, size=40)
+    cut = dict.fromkeys(TAGS, 0.2)
+    whole, half = (batch.into(TagsMetric(TAGS, cut)) for _ in range(2))
+    merged = half.merge(batch.into(TagsMetric(TAGS, cut)))
+    assert merged.compute()["of1"] == whole.compute()["of1"]
+    with pytest.raises(InvalidMetricInput, match="cannot be merged"):
+        whole.merge(TagsMetric(TAGS))
+    for wrong, said in (({"z": 0.5}, "'z', which is no"), ({TAGS[0]: np.nan}, "is nan")):
+        with pytest.raises(InvalidMetricInput, match=said):
+            TagsMetric(TAGS, wrong)
+
+
+def test_draws_of_groups_are_scored_by_the_same_thresholds():
+    metric = TagsMetric(("a",), {"a": 0.2})
+    score, label, groups = [[0.3], [0.1], [0.25]], [[1], [1], [0]], ["g", "h", "i"]
+    metric.update(np.array(score), np.array(label), np.ones(3, bool), groups)
+    weights_RG = np.array([[1.0, 1, 1], [2, 0, 1], [0, 1, 0]])
+    many = metric.compute_many(weights_RG)
+    np.testing.assert_allclose(many["of1"], [2 / 4, 4 / 5, 0])
+    np.testing.assert_array_equal(many["undefined_categories"], [0, 0, 1])
+    assert metric.describe("undefined_categories") == ("categories", "lower")
 
 
 def test_values_outside_what_is_declared_are_refused():

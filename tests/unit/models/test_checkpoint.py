@@ -30,6 +30,30 @@ def test_a_model_comes_back_as_it_was(tmp_path, images_B3HW):
     }
 
 
+def test_thresholds_of_tags_come_back_and_old_checkpoints_have_none(tmp_path):
+    model = build(None)
+    first, second, *rest = TASKS["tags"].categories
+    cut = {first: 0.3, second: None}
+    model.preprocessing = model.preprocessing.model_copy(update={"tag_thresholds": {"tags": cut}})
+    save(model, tmp_path)
+    found = load_checkpoint(tmp_path).preprocessing
+    assert found.tag_thresholds == {"tags": cut}
+    # what nobody chose is one half; what cannot be told stays so
+    assert found.thresholds_of(TASKS) == {"tags": cut | dict.fromkeys(rest, 0.5)}
+    path = tmp_path / "config.json"
+    body = json.loads(path.read_text())
+    del body["preprocessing"]["tag_thresholds"]
+    path.write_text(json.dumps(body))
+    old = load_checkpoint(tmp_path).preprocessing
+    assert old.tag_thresholds == {}
+    assert old.thresholds_of(TASKS) == {"tags": dict.fromkeys(TASKS["tags"].categories, 0.5)}
+    for wrong in (-0.1, "NaN"):
+        body["preprocessing"]["tag_thresholds"] = {"tags": {first: wrong}}
+        path.write_text(json.dumps(body))
+        with pytest.raises(MissingInput, match="no goldseam checkpoint"):
+            load_checkpoint(tmp_path)
+
+
 def test_a_folder_without_a_checkpoint_is_named(tmp_path):
     with pytest.raises(MissingInput, match="no checkpoint is here"):
         load_checkpoint(tmp_path)

@@ -5,7 +5,8 @@ import torch
 
 from goldseam.dataset.schema import Kind, Task
 from goldseam.errors import InvalidConfig
-from goldseam.models.config import DiffusionConfig
+from goldseam.models.config import DiffusionConfig, ModelConfig
+from goldseam.models.multitask import MultitaskModel, Preprocessing
 from tests.unit.models.conftest import BATCH, TASKS, awaken, build
 
 DIFFUSION = DiffusionConfig(token_width=16, token_stride=4)
@@ -72,3 +73,9 @@ def test_a_plain_model_refuses_what_it_has_no_part_for(images_B3HW):
             call(images_B3HW, steps=1)
         with pytest.raises(InvalidConfig, match="without names 'relif'"):
             call(images_B3HW, without=["relif"])
+
+
+def test_a_task_with_the_name_of_a_networks_part_is_refused():
+    tasks = {"items": TASKS["tags"]}
+    with pytest.raises(InvalidConfig, match="task 'items' has the name of a part"):
+        MultitaskModel(ModelConfig(), tasks, Preprocessing())

@@ -79,6 +79,7 @@ def test_every_guess_is_withheld_from_every_task(network, folder, disc_data, tmp
         """The same model without its guess of relief, told by hand."""
 
         tasks, parameters = network.tasks, network.parameters
+        preprocessing = network.preprocessing
 
         def predict(self, images, *, initial):
             assert not initial

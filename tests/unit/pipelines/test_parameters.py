@@ -9,12 +9,12 @@ from google.protobuf import json_format, struct_pb2
 from goldseam.artifacts import StageConfig
 from goldseam.errors import InvalidRecipe
 from goldseam.recipe import as_struct, from_struct, load_recipe
-from pipelines import label_audit, label_to_model, partial_to_model
+from pipelines import label_audit, label_to_model, partial_to_model, tags_to_model
 
 SHIPPED = sorted(label_to_model.RECIPES.glob("*.yaml"))
 EVERY = [
     path
-    for pipeline in (label_audit, label_to_model, partial_to_model)
+    for pipeline in (label_audit, label_to_model, partial_to_model, tags_to_model)
     for path in sorted(pipeline.RECIPES.rglob("*.yaml"))
 ]
 

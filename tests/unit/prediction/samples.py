@@ -37,9 +37,15 @@ def make_model(variant: str = "plain", *, levels: int = 3) -> MultitaskModel:
     return model.eval()
 
 
-def make_checkpoint(folder: Path, variant: str = "plain") -> Path:
-    """`make_model` as a checkpoint folder."""
-    save_checkpoint(folder, make_model(variant), dataset_digest="sha256:0", stage_key="sha256:1")
+def make_checkpoint(
+    folder: Path, variant: str = "plain", thresholds: dict[str, float | None] | None = None
+) -> Path:
+    """`make_model` as a checkpoint folder; `thresholds` are those of its tags."""
+    model = make_model(variant)
+    if thresholds is not None:
+        given = {**model.preprocessing.model_dump(), "tag_thresholds": {"tags": thresholds}}
+        model.preprocessing = Preprocessing.model_validate(given)
+    save_checkpoint(folder, model, dataset_digest="sha256:0", stage_key="sha256:1")
     return folder
 
 

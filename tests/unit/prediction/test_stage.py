@@ -8,9 +8,11 @@ import torch
 from PIL import Image
 
 from goldseam.dataset.codecs import decode_label
+from goldseam.dataset.decisions import decide_tags
 from goldseam.errors import InvalidConfig, MissingInput, OutputExists
 from goldseam.models.checkpoint import load_checkpoint
 from goldseam.prediction.config import PredictConfig, TilingConfig
+from goldseam.prediction.page import _tags_sentence
 from goldseam.prediction.reading import InvalidImage
 from goldseam.prediction.stage import Predictions, predict
 from tests.unit.prediction.samples import TASKS, make_checkpoint, make_picture
@@ -60,6 +62,44 @@ def test_files_say_what_the_model_says(checkpoint, pictures, tmp_path):
     assert low == pytest.approx(expected["relief"].min(), abs=1e-5)
     assert mean == pytest.approx(expected["relief"].mean(), abs=1e-5)
     assert high == pytest.approx(expected["relief"].max(), abs=1e-5)
+
+
+def test_tags_are_called_present_by_the_models_own_thresholds(checkpoint, pictures, tmp_path):
+    one = [pictures / "fits.png"]
+    before = predict(CONFIG, one, checkpoint, tmp_path / "before")
+    assert before.tag_thresholds == {"tags": {"disk": 0.5, "bar": 0.5}}
+    probability = before.images[0].tags["tags"]["disk"]
+    assert before.images[0].present["tags"]["disk"] is (probability >= 0.5)
+    for shift, said in ((-1e-4, True), (1e-4, False)):
+        model = make_checkpoint(
+            tmp_path / f"model{said}", "feature", {"disk": probability + shift, "bar": None}
+        )
+        out = tmp_path / f"out{said}"
+        result = predict(CONFIG, one, model, out)
+        assert result.images[0].tags == before.images[0].tags
+        assert result.images[0].present == {"tags": {"disk": said, "bar": None}}
+        body = json.loads((out / "predictions.json").read_text())
+        assert body["images"][0]["present"]["tags"] == {"disk": said, "bar": None}
+        assert body["tag_thresholds"]["tags"]["bar"] is None
+        page = (out / "index.html").read_text()
+        assert ("present: disk" in page) is said
+        assert "not decided: bar" in page
+        assert Predictions.read(out) == result
+
+
+def test_a_threshold_of_one_is_never_reached_and_none_decides_nothing():
+    probability_NC = np.array([[1.0, 1.0, 1.0], [0.3, 0.3, np.nextafter(0.3, 0)]], np.float64)
+    states = decide_tags(probability_NC, [None, 1.0, 0.3])
+    np.testing.assert_array_equal(states, [[-1, 0, 1], [-1, 0, 0]])
+
+
+def test_the_page_shows_every_kind_of_decision():
+    tags = {f"c{n}": n / 20 for n in range(20)}
+    present = {name: p > 0.4 for name, p in tags.items()} | {"c3": None}
+    said = _tags_sentence(tags, present)
+    assert said.startswith("present: c19 95 %, c18 90 %")
+    assert "c12 60 % and 3 more; no threshold, not decided: c3 15 %; absent: c8 40 %" in said
+    assert _tags_sentence({"a": 0.1}, {"a": False}) == "present: nothing; absent: a 10 %"
 
 
 def test_every_named_file_is_there_and_has_the_size_of_its_picture(checkpoint, pictures, tmp_path):

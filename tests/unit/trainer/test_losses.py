@@ -11,7 +11,6 @@ from goldseam.trainer.losses import (
     boundary_loss,
     regression_loss,
     segmentation_loss,
-    tags_loss,
 )
 from tests.conftest import disc_info
 
@@ -72,24 +71,12 @@ def test_nan_targets_never_reach_the_gradient():
     assert not gradient[:2].any()
 
 
-def test_unknown_tags_are_never_read():
-    state = torch.tensor([[1, 0, -1], [-1, -1, -1]], dtype=torch.int8)
-    loss, gradient = loss_and_gradient(lambda x: tags_loss(x, state), random(2, 3))
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(
-        random(2, 3)[0, :2], torch.tensor([1.0, 0.0])
-    )
-    assert torch.isclose(loss, expected)
-    assert not gradient[1].any()
-    assert gradient[0, 2] == 0
-
-
 @pytest.mark.parametrize(
     "function",
     [
         lambda x: segmentation_loss(x, torch.full((K, H, W), 255), 255, dice=1.0),
         lambda x: boundary_loss(x[:, 0], torch.full((K, H, W), 255), 255),
         lambda x: regression_loss(x[:, 0], torch.full((K, H, W), float("nan")), 0.0, 1.0),
-        lambda x: tags_loss(x[:, :, 0, 0], torch.full((K, C), -1)),
     ],
 )
 def test_nothing_known_is_a_loss_of_exactly_zero(function):

@@ -10,6 +10,7 @@ from goldseam.dataset.schema import DatasetInfo, Kind, Task
 from goldseam.dataset.writing import Sample, write_dataset
 from goldseam.errors import InvalidConfig
 from goldseam.metrics import NormalsMetric, RegressionMetric, SaliencyMetric
+from goldseam.models.outputs import Preprocessing
 from goldseam.trainer.validation import score, selection_score
 
 KNOWN = np.array([True])
@@ -80,6 +81,7 @@ class Upright(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.tasks = {"facing": FACING}
+        self.preprocessing = Preprocessing()
 
     def predict(self, images_B3HW, *, initial=False):  # noqa: ARG002 (as the model's)
         facing_B3HW = torch.zeros_like(images_B3HW)

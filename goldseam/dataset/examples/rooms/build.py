@@ -13,7 +13,7 @@ from goldseam.dataset.examples.rooms.labels import DERIVATIONS, LABELS, TASKS, V
 from goldseam.dataset.examples.rooms.models import Array, Library, Model, read_library
 from goldseam.dataset.examples.rooms.shading import photograph
 from goldseam.dataset.examples.rooms.tracing import SIDES, Scene, require_embree
-from goldseam.dataset.partial import Protocol, generator, label_mask
+from goldseam.dataset.partial import FULL, generator, known_labels
 from goldseam.dataset.schema import SPLITS, DatasetInfo, Split
 from goldseam.dataset.writing import Sample, write_dataset
 from goldseam.errors import InvalidConfig, closest
@@ -28,8 +28,6 @@ LARGEST_SHARE = 0.6
 FEWEST_PIECES = 2
 NEAREST_M = 0.4
 RENDERED = "generated"
-
-FULL = "full"
 
 
 def build_rooms(
@@ -146,24 +144,6 @@ def _catalogues(folder: Path) -> Library:
     from goldseam.dataset.examples.rooms.catalogue import read_catalogues
 
     return read_catalogues(folder)
-
-
-def known_labels(
-    images: int, tasks: Sequence[str], protocol: str, seed: int
-) -> npt.NDArray[np.bool_]:
-    """Which labels of the training pictures are known, bool NT in the order of `tasks`.
-
-    Raises:
-        InvalidConfig: there is no such protocol.
-    """
-    if protocol == FULL:
-        return np.ones((images, len(tasks)), bool)
-    if protocol.replace("-", "_") not in list(Protocol):
-        raise InvalidConfig(
-            f"there is no protocol '{protocol}'.",
-            remedy=f"Choose {FULL}, one-label or random-label.",
-        )
-    return label_mask(images, tasks, protocol, seed=seed)
 
 
 def _complete(images: int, info: DatasetInfo) -> npt.NDArray[np.bool_]:

@@ -168,6 +168,25 @@ def test_a_picture_that_is_not_there_or_elsewhere(
     assert not (tmp_path / "out").exists()
 
 
+def test_boxes_stay_with_their_image_where_another_is_left_out(
+    body: Body, write: Write, photos: Path, tmp_path: Path
+) -> None:
+    whole = import_coco(write(body), tmp_path / "whole", images=photos)
+    body["images"][0]["file_name"] = "gone.png"
+    body["images"][0]["width"], body["images"][0]["height"] = 1000, 1000
+    options = CocoImport(skip_missing=True)
+    made = import_coco(write(body), tmp_path / "out", images=photos, config=options)
+    before, after = (
+        {r["image_id"]: r for r in open_dataset(tmp_path / name).table("train").to_pylist()}
+        for name in ("whole", "out")
+    )
+    gone = set(before) - set(after)
+    assert len(gone) == 1
+    assert after == {name: row for name, row in before.items() if name not in gone}
+    assert made.skipped == {"an image whose picture is not there": 1}
+    assert whole.skipped == {}
+
+
 def test_a_picture_of_another_size_than_its_labels(
     body: Body, write: Write, photos: Path, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from goldseam.audit.label_side import read_label_side
 from goldseam.dataset.checking import check_dataset
-from goldseam.dataset.formats import CsvImport, import_csv, open_source
+from goldseam.dataset.formats import CsvImport, TagCounts, import_csv, open_source
 from goldseam.dataset.reading import open_dataset
 from goldseam.errors import GoldseamError, InvalidConfig, InvalidDataset, MissingInput
 
@@ -72,6 +72,30 @@ def test_what_is_uncertain_is_what_the_user_says(
     assert states(tmp_path / "out")["2.png"] == [0, buoy, 1]
 
 
+@pytest.mark.parametrize("form", ["wide", "long"])
+def test_the_summary_counts_what_is_known_and_what_was_uncertain(
+    write: Write, tmp_path: Path, form: str
+) -> None:
+    text = WIDE
+    if form == "long":
+        rows = [(at, line.split(",")[-3:]) for at, line in enumerate(WIDE.splitlines()[1:])]
+        text = "image,category,value\n" + "".join(
+            f"{at}.png,{name},{value}\n"
+            for at, values in rows
+            for name, value in zip(("boat", "buoy", "pier"), values, strict=True)
+        )
+    config = CsvImport(categories=("pier", "buoy", "boat"), uncertain_of={"pier": "absent"})
+    made = import_csv(write(text, "boats.csv"), tmp_path / "out", config=config)
+    assert made.tags == (
+        TagCounts("pier", 1, 1, 2, 1),
+        TagCounts("buoy", 0, 1, 3, 1),
+        TagCounts("boat", 2, 1, 1, 0),
+    )
+    with pytest.raises(InvalidConfig, match="'boot', which the labels do not have"):
+        imported(write(text, "boats.csv"), tmp_path / "x", drop=("site",) if form == "wide" else (),
+                 uncertain_of={"boot": "absent"})  # fmt: skip
+
+
 def test_a_value_that_means_nothing_is_named(write: Write, tmp_path: Path) -> None:
     file = write(WIDE, "boats.csv")
     with pytest.raises(InvalidDataset, match=r"column 'site', row 1: 'north'") as caught:
@@ -89,9 +113,9 @@ def test_a_value_that_means_nothing_is_named(write: Write, tmp_path: Path) -> No
 def test_rows_are_numbered_through_all_blocks(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from goldseam.dataset.formats import tag_table
+    from goldseam.dataset.formats import csv_blocks
 
-    monkeypatch.setattr(tag_table, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 64)
     rows = [f"{i},{i % 2},{'x' if i == 150 else ''}" for i in range(1, 201)]
     file = write("\n".join(["image,a,b", *rows]), "labels.csv")
     with pytest.raises(InvalidDataset, match=r"column 'b', row 150: 'x'"):

@@ -21,11 +21,11 @@ def test_a_window_takes_image_and_labels_from_the_same_place():
 
 
 def test_what_was_present_may_be_cut_off():
-    record = make_record(9, 11, tags=np.array([1, 0, -1], np.int8))
+    record = make_record(9, 11, tags=np.array([1, 0, -1, -2], np.int8))
     window = crop_record(record, TASKS, (0, 0), (9, 10)).labels["tags"]
-    assert window.tolist() == [-1, 0, -1]
+    assert window.tolist() == [-1, 0, -1, -1]
     assert window.dtype == np.int8
-    assert crop_record(record, TASKS, (0, 0), (12, 11)).labels["tags"].tolist() == [1, 0, -1]
+    assert crop_record(record, TASKS, (0, 0), (12, 11)).labels["tags"].tolist() == [1, 0, -1, -2]
 
 
 def test_a_flip_needs_to_know_the_width_alone():

@@ -1,0 +1,1 @@
+"""The component `read_tags_recipe`."""

@@ -1,0 +1,1 @@
+"""What a head's margins mean: calibration, shares of random images, thresholds."""

@@ -1,0 +1,1 @@
+"""The convex fit of every category's head, and the cross-validation of its penalty."""
